@@ -1,0 +1,1 @@
+"""The door: clips and pictures out of the vault."""

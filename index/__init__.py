@@ -1,0 +1,1 @@
+"""From a time to the segments that hold it: catalog, timeline, gaps, camera registry, rebuild, check."""
