@@ -1,0 +1,227 @@
+"""The configuration: strict TOML into frozen values. Each default stands at its field, with its bounds and its meaning.
+
+What a value does belongs to whoever reads it; a key that nothing reads does not belong here. No secret stands in this file:
+credentials of cameras are sealed in the registry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vault.errors import ConfigError
+from vault.files import store_error
+
+MAX_FILE_BYTES = 1024 * 1024
+"""A configuration longer than this is some other file."""
+
+_T = TypeVar("_T")
+
+
+def _number(default: _T, low: float, high: float, doc: str) -> _T:
+    """A field that must lie in `[low, high]`; its type is that of the field."""
+    made: _T = field(default=default, metadata={"low": low, "high": high, "doc": doc})
+    return made
+
+
+def _text(default: str, doc: str, choices: tuple[str, ...] = ()) -> str:
+    """A field of text, at most 1,024 characters; one of `choices` where there are any."""
+    made: str = field(default=default, metadata={"choices": choices, "doc": doc})
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """`[recording]`: how streams become segments."""
+
+    segment_seconds: int = _number(60, 10, 600, "nominal length of a segment; it is cut at the next key frame")
+    fragment_seconds: float = _number(1.0, 0.2, 1.0, "longest fragment: a killed process loses at most one")
+    sweep_seconds: float = _number(0.5, 0.2, 2.0, "time between two sweeps over the sockets; longer costs less and lags more")
+    sync_seconds: float = _number(5.0, 1.0, 10.0, "time between two syncs of the spool: a power cut loses at most this much")
+    workers: int = _number(0, 0, 256, "recording processes; 0 is one per core")
+    audio_wait_ms: int = _number(500, 0, 500, "longest wait of a cut for audio; later audio goes into the next segment")
+    connect_timeout_seconds: float = _number(10.0, 1.0, 120.0, "longest wait for a camera to accept and to answer")
+    silence_timeout_seconds: float = _number(10.0, 2.0, 300.0, "a camera that sends nothing for this long is connected anew")
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """`[retention]`: the least days each class is kept. The law's minimum is the lower bound; more is allowed."""
+
+    key_days: int = _number(90, 90, 3650, "sites of class key: public areas and key units")
+    general_days: int = _number(30, 30, 3650, "sites of class general: all others")
+    viewing_days: int = _number(92, 92, 3650, "a unit's viewing room: three months, the longest of which have 92 days")
+    time_zone: str = _text("Asia/Shanghai", "IANA name; a kept day ends when this zone's day does")
+
+    def days(self, site_class: str) -> int:
+        """Least days for a site class. Raises ConfigError for a class that is not known: nothing is guessed about keeping."""
+        found = {"key": self.key_days, "general": self.general_days, "viewing": self.viewing_days}.get(site_class)
+        if found is None:
+            raise ConfigError(f"site class {site_class[:40]!r} is not known: it is one of key, general, viewing")
+        return found
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """The time zone. Raises ConfigError where the host does not know it."""
+        try:
+            return zoneinfo.ZoneInfo(self.time_zone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ConfigError(
+                f"retention.time_zone: {self.time_zone[:80]!r} is not a time zone of this host: "
+                "write an IANA name such as 'Asia/Shanghai', or install the tzdata package"
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """`[store]`: where closed segments go."""
+
+    kind: str = _text("local", "what kind of object store", ("local",))
+    path: str = _text("store", "folder of the local store; a relative one is inside the data folder")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """`[index]`: the LMDB environment."""
+
+    map_bytes: int = _number(4 * 1024**3, 16 * 1024**2, 1024**4, "largest size of the index; 300 bytes a camera-minute")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All sections. `source` is the file it came from (None: defaults only), `given` the keys (`section.key`) set there."""
+
+    recording: Recording = field(default_factory=Recording)
+    retention: Retention = field(default_factory=Retention)
+    store: Store = field(default_factory=Store)
+    index: Index = field(default_factory=Index)
+    source: Path | None = None
+    given: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigLine:
+    """One value as `config check` prints it. `source` is the file's name or `default`."""
+
+    key: str
+    value: int | float | str
+    source: str
+    doc: str
+
+
+_SECTIONS: Mapping[str, type[Any]] = {"recording": Recording, "retention": Retention, "store": Store, "index": Index}
+
+
+def load(path: Path | None) -> Config:
+    """Read a configuration file; None gives the defaults. Raises ConfigError, StoreError when it cannot be read."""
+    if path is None:
+        return Config()
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder, not a configuration file") from None
+    except OSError as error:
+        raise store_error(f"reading the configuration {path}", error) from error
+    return parse(data, path)
+
+
+def parse(data: bytes, path: Path) -> Config:
+    """The configuration in `data`; `path` is for messages. Raises ConfigError naming file and key, never another exception."""
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path}: longer than {MAX_FILE_BYTES} bytes; that is no configuration")
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        # ValueError: an integer of thousands of digits.
+        raise ConfigError(f"{path}: is not TOML: {str(error)[:200]}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+    sections: dict[str, Any] = {}
+    given: set[str] = set()
+    for name, table in document.items():
+        kind = _SECTIONS.get(name)
+        if kind is None:
+            what = "section" if isinstance(table, dict) else "key"
+            raise ConfigError(f"{path}: unknown {what} {_shown(name)}{_nearest(name, _SECTIONS)}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: {name} is a section: write [{name}] and its keys below")
+        sections[name] = _section(path, name, kind, table)
+        given.update(f"{name}.{key}" for key in table)
+    config = Config(**sections, source=path, given=frozenset(given))
+    try:
+        _ = config.retention.zone
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if config.recording.sweep_seconds > config.recording.silence_timeout_seconds / 2:
+        raise ConfigError(f"{path}: recording.silence_timeout_seconds must be at least twice recording.sweep_seconds")
+    return config
+
+
+def describe(config: Config) -> list[ConfigLine]:
+    """Every value in effect with where it came from, in the order of the sections."""
+    lines = []
+    for section, kind in _SECTIONS.items():
+        values = getattr(config, section)
+        for item in dataclasses.fields(kind):
+            key = f"{section}.{item.name}"
+            source = str(config.source) if key in config.given else "default"
+            lines.append(ConfigLine(key, getattr(values, item.name), source, item.metadata["doc"]))
+    return lines
+
+
+def _section(path: Path, section: str, kind: type[Any], table: Mapping[str, object]) -> Any:
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in fields:
+            raise ConfigError(f"{path}: unknown key {section}.{_shown(key)}{_nearest(key, fields)}")
+        values[key] = _value(f"{path}: {section}.{key}", fields[key], value)
+    return kind(**values)
+
+
+def _value(where: str, item: dataclasses.Field[Any], value: object) -> int | float | str:
+    # The type of the default is the type of the field. A bool is an int to Python and not to us.
+    if isinstance(item.default, str):
+        choices: tuple[str, ...] = item.metadata["choices"]
+        if not isinstance(value, str):
+            raise ConfigError(f"{where}: must be text, not {_kind(value)}")
+        if choices and value not in choices:
+            raise ConfigError(f"{where}: {_shown(value)} is not one of {', '.join(choices)}")
+        if not value or len(value) > 1024 or not value.isprintable():
+            raise ConfigError(f"{where}: must be 1 to 1,024 printable characters")
+        return value
+    whole = isinstance(item.default, int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        raise ConfigError(f"{where}: must be {'a whole number' if whole else 'a number'}, not {_kind(value)}")
+    low, high = item.metadata["low"], item.metadata["high"]
+    # Written so that `nan` fails too.
+    if not low <= value <= high:
+        # A hexadecimal integer may have more digits than Python agrees to print.
+        shown = str(value) if -(10**18) < value < 10**18 else "it"
+        raise ConfigError(f"{where}: {shown} is outside {low:,} to {high:,}")
+    return value if whole else float(value)
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    found = difflib.get_close_matches(name.lower()[:80], known, n=1, cutoff=0.5)
+    return f"; did you mean {found[0]!r}?" if found else f"; known are {', '.join(known)}"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "…")
+
+
+def _kind(value: object) -> str:
+    names = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    return names.get(type(value), "a time")

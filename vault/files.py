@@ -1,0 +1,94 @@
+"""Small file-system steps that more than one module takes: turning OSError into ours, durable writes, private folders.
+
+Nothing here knows what the bytes are. A durable write is temp name, fsync, rename, fsync of the directory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from vault.errors import StoreError, StoreFull
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+Buffer = bytes | bytearray | memoryview
+"""What may be written: one byte an item, contiguous."""
+
+
+def store_error(doing: str, error: OSError) -> StoreError:
+    """Our error for an OSError: StoreFull for a full disk or quota, else StoreError. `doing` says what and where.
+
+    The OSError's own file names are left out: `doing` has said it, and names of temporary files help nobody.
+    """
+    reason = error.strerror or type(error).__name__
+    if error.errno in _FULL:
+        return StoreFull(f"{doing}: {reason}; free some space or lower what is kept")
+    return StoreError(f"{doing}: {reason}")
+
+
+def make_folder(path: Path) -> None:
+    """Make one folder that only its owner may enter; fine when it is there. Raises OSError."""
+    try:
+        os.mkdir(path, FOLDER_MODE)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, offset: int, buffers: Sequence[Buffer]) -> int:
+    """Write the buffers one after the other at `offset`; returns the offset behind them. Raises OSError.
+
+    One `pwritev` in the usual case. A short write (a signal, a nearly full disk, over 2 GB) goes on where it stopped, so that
+    the kernel says by an error why it could not.
+    """
+    total = sum(map(len, buffers))
+    # The kernel takes at most 1,024 buffers a call (IOV_MAX).
+    done = os.pwritev(fd, buffers[:1024], offset)
+    if done == total:
+        return offset + total
+    rest = [memoryview(buffer) for buffer in buffers]
+    skip = done
+    while done < total:
+        while skip >= len(rest[0]):
+            skip -= len(rest[0])
+            del rest[0]
+        rest[0] = rest[0][skip:]
+        skip = os.pwritev(fd, rest[:1024], offset + done)
+        if skip == 0:
+            raise OSError(errno.EIO, "the file takes no more bytes and gives no reason")
+        done += skip
+    return offset + total
+
+
+def write_new_file(path: Path, data: Buffer) -> None:
+    """Make a durable file of mode 0600 under a name that must be free. Raises FileExistsError, OSError.
+
+    The bytes are complete before the name appears. A crash leaves the old state and at most a `.new` file beside it, which
+    the next attempt overwrites.
+    """
+    temporary = path.with_name(path.name + ".new")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    try:
+        write_all(fd, 0, [data])
+        os.fsync(fd)
+        # A link refuses a name that is taken, which a rename would silently replace.
+        os.link(temporary, path)
+    finally:
+        os.close(fd)
+        os.unlink(temporary)
+    sync_folder(path.parent)
