@@ -1,0 +1,96 @@
+# Commands of the project. `make` alone lists them. Everything happens inside .venv; nothing is installed outside the tree,
+# but for `make system` (and the tests) as root on Debian.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest -q
+COMPILE := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+# Programs that some tests check our files with, the C compiler for the inner loop, and the other people's RTSP server.
+SYSTEM_PACKAGES := ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-tools python3-gi \
+	chromium strace vlc-bin vlc-plugin-base gcc libc6-dev
+
+.PHONY: help run test check lint unit interpreted system fuzz bench soak wheel lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(READY) ## make the environment and start the demonstration: four simulated cameras, recorded
+	@exec $(BIN)/streamvault demo
+
+test: system $(READY) ## make the environment and run all tests
+	@$(PYTEST) $(ARGS)
+
+check: system $(READY) lint interpreted unit ## everything CI runs: style, types, imports, and the tests on both inner loops
+
+lint: $(READY) ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+
+interpreted: $(READY) ## the tests of receiving and recording, with the inner loop interpreted
+	STREAMVAULT_INNER=interpreted $(PYTEST) tests/ingest $(ARGS)
+
+unit: $(READY)
+	@$(PYTEST) $(ARGS)
+
+system: ## as root on Debian: install the system packages that tests use
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		missing=$$(for name in $(SYSTEM_PACKAGES); do \
+			dpkg-query -W -f '$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || echo $$name; done); \
+		if [ -n "$$missing" ]; then \
+			echo "installing for the tests:" $$missing; \
+			export DEBIAN_FRONTEND=noninteractive; \
+			{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; } </dev/null >$(SYSTEM_LOG) 2>&1 \
+			|| { tail -n 5 $(SYSTEM_LOG); echo "not installed; the tests that need them are skipped"; }; \
+		fi; \
+	fi
+SYSTEM_LOG := $(if $(TMPDIR),$(TMPDIR),/tmp)/streamvault-system.log
+
+fuzz: $(READY) ## coverage-guided fuzzing of the parsers; SECONDS_EACH=60 for each target
+	$(PIP) install --require-hashes -r constraints-fuzz.txt
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS_EACH),60)
+
+bench: $(READY) ## the measured claims, side by side on this machine (benchmarks/README.md)
+	$(BIN)/python -m pytest -q benchmarks/bench_*.py
+	for script in benchmarks/compare_*.py; do $(BIN)/python $$script || exit 1; done
+
+soak: $(READY) ## 200 cameras for ten minutes: no frame lost, memory flat
+	$(BIN)/python benchmarks/soak.py
+
+wheel: $(READY) ## a wheel in dist/, with the inner loop compiled where a C compiler is
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+lock: ## write constraints.txt anew from pyproject.toml: exact versions with hashes
+	python3 -m venv .cache/lock
+	.cache/lock/bin/pip install --quiet pip-tools
+	.cache/lock/bin/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); g = p["dependency-groups"]; \
+	print(*p["project"]["dependencies"], *p["build-system"]["requires"], *g["build"], *g["dev"], sep="\n"); \
+	print(*g["fuzz"], sep="\n", file=open(".cache/fuzz.in", "w"))' > .cache/lock.in
+	.cache/lock/bin/pip-compile $(COMPILE) -o constraints.txt .cache/lock.in
+	.cache/lock/bin/pip-compile $(COMPILE) -o constraints-fuzz.txt .cache/fuzz.in
+
+clean: ## remove the environment and everything built or cached
+	rm -rf $(VENV) .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} + ; find ingest -name '*.so' -delete
+
+# The inner loop is built by the install, so its sources are prerequisites too.
+$(READY): pyproject.toml constraints.txt $(wildcard build_inner.py ingest/rtp/inner.p*)
+	@python=$$(for name in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+		$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done); \
+	[ -n "$$python" ] || { echo "streamvault needs Python 3.11 or later with venv (on Debian: apt-get install python3-venv)" >&2; exit 1; }; \
+	[ -x $(BIN)/python ] || { echo "making $(VENV) with $$($$python --version)"; $$python -m venv $(VENV); }
+	@echo "installing the locked packages"
+	@$(PIP) install --require-hashes -r constraints.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
