@@ -5,8 +5,10 @@ Nothing here knows what the bytes are. A durable write is temp name, fsync, rena
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,3 +94,30 @@ def write_new_file(path: Path, data: Buffer) -> None:
         os.close(fd)
         os.unlink(temporary)
     sync_folder(path.parent)
+
+
+class Syncfs:
+    """`syncfs(2)` by ctypes: Python has none. The call lets other threads run."""
+
+    def __init__(self) -> None:
+        self._call = ctypes.CDLL(None, use_errno=True).syncfs
+        self._call.argtypes = [ctypes.c_int]
+        self._call.restype = ctypes.c_int
+
+    def __call__(self, fd: int) -> None:
+        """Raises OSError."""
+        if self._call(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+def find_syncfs() -> Syncfs | None:
+    """syncfs where it exists and reports errors (Linux 5.8 on); before that a lost write would read as success."""
+    system = os.uname()
+    version = re.match(r"(\d+)\.(\d+)", system.release)
+    if system.sysname != "Linux" or version is None or (int(version[1]), int(version[2])) < (5, 8):
+        return None
+    try:
+        return Syncfs()
+    except (AttributeError, OSError):
+        return None

@@ -7,7 +7,6 @@ What is in a file is `vault.segment`'s business; when it may go is the catalog's
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import threading
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from vault.errors import NotFound, UsageError
-from vault.files import FILE_MODE, Buffer, make_folder, store_error, sync_folder, write_all
+from vault.files import FILE_MODE, Buffer, find_syncfs, make_folder, store_error, sync_folder, write_all
 from vault.ids import CameraNumber, SegmentKey
 from vault.source import FileSource
 
@@ -56,7 +55,7 @@ class Spool:
             raise NotFound(f"{root}: no such spool folder; `streamvault init` makes it") from None
         except OSError as error:
             raise store_error(f"opening the spool {root}", error) from error
-        self._syncfs = _find_syncfs() if use_syncfs else None
+        self._syncfs = find_syncfs() if use_syncfs else None
         self._lock = threading.Lock()
         self._unsynced_folders: set[Path] = set()
 
@@ -225,30 +224,3 @@ def overwrite(fd: int, offset: int, data: Buffer) -> None:
         write_all(fd, offset, [data])
     except OSError as error:
         raise store_error(f"overwriting {len(data)} bytes at {offset} of a spool file", error) from error
-
-
-class _Syncfs:
-    """`syncfs(2)` by ctypes: Python has none. The call lets other threads run."""
-
-    def __init__(self) -> None:
-        self._call = ctypes.CDLL(None, use_errno=True).syncfs
-        self._call.argtypes = [ctypes.c_int]
-        self._call.restype = ctypes.c_int
-
-    def __call__(self, fd: int) -> None:
-        """Raises OSError."""
-        if self._call(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-
-
-def _find_syncfs() -> _Syncfs | None:
-    """syncfs where it exists and reports errors (Linux 5.8 on); before that a lost write would read as success."""
-    system = os.uname()
-    version = re.match(r"(\d+)\.(\d+)", system.release)
-    if system.sysname != "Linux" or version is None or (int(version[1]), int(version[2])) < (5, 8):
-        return None
-    try:
-        return _Syncfs()
-    except (AttributeError, OSError):
-        return None
