@@ -1,0 +1,154 @@
+"""Removal inside somebody's transaction: holds, doom, spare, deleting, erase. For `index.catalog` only.
+
+It refuses what I4 forbids whatever the caller decided: what is held, what is inside its minimum, what has no minimum yet.
+Which segments should go, and when each step may follow the other, is retention's business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from index.environment import ReadTxn, Table, WriteTxn
+from index.gaps import expire
+from index.rows import CAMERA, KEY, SegmentRow, State, segment_key
+from index.writes import SegmentWriter
+from vault.errors import Damaged
+from vault.ids import CameraNumber, SegmentKey
+from vault.timebase import Interval, format_us
+
+_HOLD_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Why a segment goes, by which rule, since when; `batch` once its deletion has begun, else empty."""
+
+    at_us: int
+    reason: str
+    rule: str
+    batch: str = ""
+
+    def pack(self) -> bytes:
+        return json.dumps(
+            {"at_us": self.at_us, "reason": self.reason, "rule": self.rule, "batch": self.batch}, separators=(",", ":")
+        ).encode()
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Sentence:
+        try:
+            fields = json.loads(raw)
+            return cls(int(fields["at_us"]), str(fields["reason"]), str(fields["rule"]), str(fields["batch"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Damaged("a row of the list of doomed segments cannot be read; run `check`") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Footage of this camera and time must not be deleted."""
+
+    id: str
+    camera: CameraNumber
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step did (repeats included) and what it refused, each with why."""
+
+    done: tuple[SegmentKey, ...] = ()
+    refused: tuple[tuple[SegmentKey, str], ...] = ()
+
+
+def put_hold(txn: WriteTxn, hold: Hold) -> None:
+    span = {"version": _HOLD_VERSION, "start_us": hold.interval.start_us, "end_us": hold.interval.end_us}
+    txn.put(Table.HOLDS, CAMERA.pack(hold.camera) + hold.id.encode(), json.dumps(span, separators=(",", ":")).encode())
+
+
+def delete_hold(txn: WriteTxn, camera: CameraNumber, hold_id: str) -> bool:
+    return txn.delete(Table.HOLDS, CAMERA.pack(camera) + hold_id.encode())
+
+
+def holds_of(txn: ReadTxn, camera: CameraNumber) -> Iterator[Hold]:
+    prefix = CAMERA.pack(camera)
+    for raw_key, raw in txn.scan(Table.HOLDS, prefix):
+        if not raw_key.startswith(prefix):
+            return
+        try:
+            span = json.loads(raw)
+            yield Hold(raw_key[4:].decode(), camera, Interval(int(span["start_us"]), int(span["end_us"])))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Damaged(f"a hold on camera {camera} cannot be read; nothing of it is deleted until it can") from error
+
+
+def holding(txn: ReadTxn, row: SegmentRow) -> Hold | None:
+    """A hold that keeps this segment."""
+    return next((hold for hold in holds_of(txn, row.key.camera) if hold.interval.overlaps(row.interval)), None)
+
+
+def objection_to_doom(txn: ReadTxn, row: SegmentRow, now_us: int) -> str | None:
+    """Why this segment must stay (I4), None when it may go."""
+    if row.min_until_us == 0:
+        return "its minimum is not known yet, which means keep"
+    if now_us < row.min_until_us:
+        return f"it is inside its minimum until {format_us(row.min_until_us)}"
+    hold = holding(txn, row)
+    return f"hold {hold.id} keeps it" if hold else None
+
+
+def doom(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, sentence: Sentence) -> str | None:
+    """Committed to doomed; None, or why not. A repeat keeps the first sentence."""
+    if row.state is not State.COMMITTED:
+        return None
+    why_not = objection_to_doom(txn, row, sentence.at_us)
+    if why_not is None:
+        segments.change(txn, row, state=State.DOOMED)
+        txn.put(Table.DOOMED, segment_key(row.key), sentence.pack())
+    return why_not
+
+
+def spare(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow) -> str | None:
+    """Doomed back to committed; None, or why not."""
+    if row.state is State.DELETING:
+        return "its deletion has begun"
+    if row.state is State.DOOMED:
+        segments.change(txn, row, state=State.COMMITTED)
+        txn.delete(Table.DOOMED, segment_key(row.key))
+    return None
+
+
+def mark_deleting(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, batch: str) -> str | None:
+    """Doomed to deleting, unless a hold came in between; None, or why not. A repeat must name the same batch."""
+    raw = txn.get(Table.DOOMED, segment_key(row.key))
+    if row.state is State.COMMITTED or raw is None:
+        return "it is not doomed"
+    sentence = Sentence.unpack(raw)
+    if row.state is State.DELETING:
+        return None if sentence.batch == batch else f"batch {sentence.batch} is deleting it"
+    hold = holding(txn, row)
+    if hold:
+        return f"hold {hold.id} keeps it"
+    segments.change(txn, row, state=State.DELETING)
+    txn.put(Table.DOOMED, segment_key(row.key), replace(sentence, batch=batch).pack())
+    return None
+
+
+def erase(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow) -> str | None:
+    """Deleting to gone; its time reads `expired` from now on. None, or why not."""
+    if row.state is not State.DELETING:
+        return "its deletion has not begun"
+    segments.remove(txn, row)
+    expire(txn, row.key.camera, row.interval)
+    return None
+
+
+def doomed_under(txn: ReadTxn, segments: SegmentWriter, hold: Hold) -> list[SegmentRow]:
+    """Doomed and deleting rows that the hold covers."""
+    found = []
+    for raw_key, _ in txn.scan(Table.DOOMED, KEY.pack(hold.camera, 0, 0), KEY.pack(hold.camera, hold.interval.end_us, 0)):
+        raw = txn.get(Table.SEGMENTS, raw_key)
+        row = None if raw is None else segments.row(txn, raw_key, raw)
+        if row is not None and row.end_us > hold.interval.start_us:
+            found.append(row)
+    return found

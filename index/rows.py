@@ -1,0 +1,217 @@
+"""Rows as bytes and as values: packing and unpacking only. Who may write them: `index.catalog`. Bytes: `index/SCHEMA.md`."""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from vault.errors import Damaged
+from vault.ids import CameraNumber, SegmentKey
+from vault.media import GapBefore, SegmentFlag, TrackParams
+from vault.timebase import Interval
+
+ROW_VERSION: Final = 1
+OPEN_END: Final = 2**64 - 1
+"""`end_us` of a gap that lasts."""
+MAX_SEGMENT_US: Final = 3_600_000_000
+"""No segment is longer; what a duration in 32 bits and a bounded look back rest on."""
+MAX_REASON_BYTES: Final = 200
+
+KEY = struct.Struct(">IQI")
+"""Camera, start, epoch: order of bytes is order of time within a camera."""
+PENDING_KEY = struct.Struct(">QII")
+"""Start, camera, epoch: the oldest of all cameras first."""
+CAMERA = struct.Struct(">I")
+MOMENT = struct.Struct(">IQ")
+ROW = struct.Struct("<BBBxHHIIIIQQ32s")
+"""Version, state, place, flags, class, sequence, duration µs, tail, params, size, min_until µs, BLAKE3."""
+END = struct.Struct("<Q")
+USAGE = struct.Struct("<BxxxIQQQQQQQQ")
+
+
+class Place(enum.IntEnum):
+    """Where a segment's bytes are."""
+
+    SPOOL = 1
+    STORE = 2
+
+
+class State(enum.IntEnum):
+    """Where a segment is in its life. Readers see COMMITTED only."""
+
+    COMMITTED = 1
+    DOOMED = 2
+    DELETING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A closed segment to commit: what the recorder or recovery knows of it.
+
+    `blake3`: digest of the whole file, 32 bytes. `tail_bytes`: length of the tail that `read_closed` fetches.
+    `params`: of each track, in the order of the tracks. `min_until_us` 0 is unknown: keep.
+    """
+
+    key: SegmentKey
+    end_us: int
+    size_bytes: int
+    blake3: bytes
+    tail_bytes: int
+    params: tuple[TrackParams, ...]
+    site_class: str
+    min_until_us: int
+    flags: SegmentFlag = SegmentFlag.NONE
+    gap_before: GapBefore | None = None
+
+    @property
+    def interval(self) -> Interval:
+        return Interval(self.key.start_us, self.end_us)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """A committed segment as the index knows it. `params_id` names the tracks' parameters (`Catalog.params`)."""
+
+    key: SegmentKey
+    end_us: int
+    size_bytes: int
+    blake3: bytes
+    tail_bytes: int
+    params_id: int
+    site_class: str
+    min_until_us: int
+    flags: SegmentFlag
+    place: Place
+    state: State
+
+    @property
+    def interval(self) -> Interval:
+        return Interval(self.key.start_us, self.end_us)
+
+
+@dataclass(frozen=True, slots=True)
+class GapRow:
+    """Nothing was recorded from `start_us` to `end_us`, and why. `end_us` None: it lasts."""
+
+    start_us: int
+    end_us: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One camera's sums over its rows (I5), and two bounds that only ever widen.
+
+    `doomed_*` counts doomed and deleting rows, `spool_*` rows whose bytes are not in the store yet; both are part of
+    `segments` and `size_bytes`. `longest_us` bounds how far back a reader must look; `first_us` is when the camera was
+    first to record, None when never.
+    """
+
+    segments: int = 0
+    size_bytes: int = 0
+    duration_us: int = 0
+    doomed_segments: int = 0
+    doomed_bytes: int = 0
+    spool_segments: int = 0
+    spool_bytes: int = 0
+    longest_us: int = 0
+    first_us: int | None = None
+
+
+def segment_key(key: SegmentKey) -> bytes:
+    return KEY.pack(key.camera, key.start_us, key.epoch)
+
+
+def pending_key(key: SegmentKey) -> bytes:
+    return PENDING_KEY.pack(key.start_us, key.camera, key.epoch)
+
+
+def key_of_pending(raw: bytes) -> bytes:
+    """The segment's key from its key in the list of uploads."""
+    start_us, camera, epoch = PENDING_KEY.unpack(raw)
+    return KEY.pack(camera, start_us, epoch)
+
+
+def pack_row(row: SegmentRow, class_id: int) -> bytes:
+    return ROW.pack(
+        ROW_VERSION,
+        row.state,
+        row.place,
+        row.flags,
+        class_id,
+        row.key.sequence,
+        row.end_us - row.key.start_us,
+        row.tail_bytes,
+        row.params_id,
+        row.size_bytes,
+        row.min_until_us,
+        row.blake3,
+    )
+
+
+def unpack_row(raw_key: bytes, raw: bytes, class_name: Callable[[int], str]) -> SegmentRow:
+    """`class_name` gives the text of an interned class. Raises Damaged for a row of a later version or of another length."""
+    try:
+        camera, start_us, epoch = KEY.unpack(raw_key)
+        version, state, place, flags, class_id, sequence, duration, tail, params, size, min_until, digest = ROW.unpack(raw)
+    except struct.error as error:
+        raise Damaged(f"a segment row of {len(raw_key)}+{len(raw)} bytes is not one of ours; run `index rebuild`") from error
+    if version != ROW_VERSION:
+        raise Damaged(f"segment row of version {version}, this program knows {ROW_VERSION}: use the newer program")
+    return SegmentRow(
+        SegmentKey(CameraNumber(camera), start_us, epoch, sequence),
+        start_us + duration,
+        size,
+        digest,
+        tail,
+        params,
+        class_name(class_id),
+        min_until,
+        SegmentFlag(flags),
+        Place(place),
+        State(state),
+    )
+
+
+def pack_gap(end_us: int | None, reason: str) -> bytes:
+    """`reason` is cut to `MAX_REASON_BYTES` of UTF-8."""
+    text = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+    return END.pack(OPEN_END if end_us is None else end_us) + text.encode()
+
+
+def unpack_gap(raw_key: bytes, raw: bytes) -> GapRow:
+    if len(raw) < END.size or len(raw_key) != MOMENT.size:
+        raise Damaged(f"a gap row of {len(raw_key)}+{len(raw)} bytes is not one of ours; run `index rebuild`")
+    end_us: int = END.unpack_from(raw)[0]
+    return GapRow(MOMENT.unpack(raw_key)[1], None if end_us == OPEN_END else end_us, raw[END.size :].decode(errors="replace"))
+
+
+def pack_usage(usage: Usage) -> bytes:
+    return USAGE.pack(
+        ROW_VERSION,
+        usage.longest_us,
+        OPEN_END if usage.first_us is None else usage.first_us,
+        usage.segments,
+        usage.size_bytes,
+        usage.duration_us,
+        usage.doomed_segments,
+        usage.doomed_bytes,
+        usage.spool_segments,
+        usage.spool_bytes,
+    )
+
+
+def unpack_usage(raw: bytes | None) -> Usage:
+    """`raw` None, no row: all zero."""
+    if raw is None:
+        return Usage()
+    try:
+        _, longest, first, segments, size, duration, doomed, doomed_bytes, spool, spool_bytes = USAGE.unpack(raw)
+    except struct.error as error:
+        raise Damaged(f"a usage row of {len(raw)} bytes is not one of ours; run `index rebuild`") from error
+    return Usage(
+        segments, size, duration, doomed, doomed_bytes, spool, spool_bytes, longest, None if first == OPEN_END else first
+    )

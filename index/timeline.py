@@ -1,0 +1,241 @@
+"""From a time to the segments that hold it, and a camera's time as runs, gaps and expired stretches. Reads only.
+
+Read transactions are short: a long range is read in pieces, each from its own snapshot. Doomed rows are not seen.
+Where footage of two epochs overlaps, the runs are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from index.environment import Environment, ReadTxn, Table
+from index.gaps import COVER_TOLERANCE_US, expired_over, gaps_over
+from index.rows import KEY, ROW, SegmentRow, State, unpack_row
+from index.writes import SegmentWriter, usage_of
+from vault.ids import CameraNumber
+from vault.timebase import MAX_US, Interval, subtract, union
+
+UNKNOWN: Final = "unknown"
+"""The reason of time without footage that no gap row explains."""
+
+_PIECE_ROWS = 20_000
+_KEYS = np.dtype([("camera", ">u4"), ("start", ">u8"), ("epoch", ">u4")])
+_ROWS = np.dtype(
+    {
+        "names": ["state", "duration"],
+        "formats": ["u1", "<u4"],
+        "offsets": [1, 12],
+        "itemsize": ROW.size,
+    }
+)
+_STATE_AT = 1
+_DURATION_AT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Time without footage inside the range that was asked for, and why. `lasting`: its end is only the range's end."""
+
+    start_us: int
+    end_us: int
+    reason: str
+    lasting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A camera's range, taken apart: nothing of it is in two lists, and from the first recording on nothing in none."""
+
+    runs: tuple[Interval, ...]
+    gaps: tuple[Gap, ...]
+    expired: tuple[Interval, ...]
+
+
+class Timeline:
+    """Over one environment; cheap to make, thread-safe as the environment is."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._env = environment
+        self._segments = SegmentWriter()
+
+    def find(self, camera: CameraNumber, at_us: int) -> SegmentRow | None:
+        """The segment that holds this instant; where several do, the one that began last."""
+        prefix = camera.to_bytes(4, "big")
+        oldest_us = -1
+        with self._env.read() as txn:
+            for raw_key, raw in txn.before(Table.SEGMENTS, KEY.pack(camera, at_us + 1, 0)):
+                start_us = int.from_bytes(raw_key[4:12], "big")
+                if not raw_key.startswith(prefix) or start_us < oldest_us:
+                    return None
+                duration = int.from_bytes(raw[_DURATION_AT : _DURATION_AT + 4], "little")
+                if start_us + duration > at_us and raw[_STATE_AT] == State.COMMITTED:
+                    return self._row(txn, raw_key, raw)
+                if oldest_us < 0:
+                    oldest_us = max(0, at_us - usage_of(txn, camera).longest_us)
+        return None
+
+    def span(self, camera: CameraNumber, interval: Interval) -> list[SegmentRow]:
+        """Every segment that shares an instant with the range, by start, then epoch."""
+        found: list[SegmentRow] = []
+        at = self._first_key(camera, interval)
+        while at is not None:
+            with self._env.read() as txn:
+                items, at = _piece(txn, at, KEY.pack(camera, interval.end_us, 0))
+                rows = (self._row(txn, raw_key, raw) for raw_key, raw in items)
+                found.extend(row for row in rows if row.state is State.COMMITTED and row.end_us > interval.start_us)
+        return found
+
+    def runs(self, camera: CameraNumber, interval: Interval, open_intervals: Sequence[Interval] = ()) -> list[Interval]:
+        """Footage without holes, clipped to the range. Holes under a millisecond are rounding and do not part a run.
+
+        `open_intervals`: what is being recorded now and not committed yet, as the spool's open files tell.
+        """
+        footage, _ = self._covered(camera, interval)
+        return _joined([*footage, *open_intervals], interval)
+
+    def gaps(
+        self,
+        camera: CameraNumber,
+        interval: Interval,
+        open_intervals: Sequence[Interval] = (),
+        now_us: int | None = None,
+    ) -> list[Gap]:
+        """As `view(...).gaps`."""
+        return list(self.view(camera, interval, open_intervals, now_us).gaps)
+
+    def expired(self, camera: CameraNumber, interval: Interval) -> list[Interval]:
+        """Time whose footage was removed, without what other footage still shows."""
+        return list(self.view(camera, interval).expired)
+
+    def view(
+        self,
+        camera: CameraNumber,
+        interval: Interval,
+        open_intervals: Sequence[Interval] = (),
+        now_us: int | None = None,
+    ) -> View:
+        """The range as runs, gaps and expired time.
+
+        Gaps carry the reason of their row, or `unknown` where the camera was to record and no row says why it did not.
+        Nothing is missing yet after `now_us`, so give it when the range may reach beyond.
+        """
+        # Gaps before footage: what is committed in between turns a gap into a run, never a run into nothing.
+        with self._env.read() as txn:
+            first_us = usage_of(txn, camera).first_us
+            gap_rows = gaps_over(txn, camera, interval.start_us, interval.end_us)
+            erased = expired_over(txn, camera, interval.start_us, interval.end_us)
+        footage, doomed = self._covered(camera, interval)
+        runs = _joined([*footage, *open_intervals], interval)
+        gone = _clip(_without(_joined([*erased, *doomed], interval), runs))
+        due = _due(interval, first_us, [*runs, *gone], now_us)
+        gaps: list[Gap] = []
+        for row in gap_rows:
+            end_us = MAX_US if row.end_us is None else row.end_us
+            explained = [piece for part in due if (piece := part.intersection(Interval(row.start_us, end_us)))]
+            last = due[-1].end_us if due else 0
+            gaps.extend(Gap(p.start_us, p.end_us, row.reason, row.end_us is None and p.end_us == last) for p in explained)
+            due = _without(due, [Interval(row.start_us, end_us)])
+        gaps.extend(Gap(piece.start_us, piece.end_us, UNKNOWN) for piece in due)
+        return View(tuple(runs), _same_reason_joined(gaps), tuple(gone))
+
+    def _row(self, txn: ReadTxn, raw_key: bytes, raw: bytes) -> SegmentRow:
+        return unpack_row(raw_key, raw, lambda at: self._segments.classes.value(txn, at).decode())
+
+    def _first_key(self, camera: CameraNumber, interval: Interval) -> bytes | None:
+        with self._env.read() as txn:
+            longest = usage_of(txn, camera).longest_us
+        return KEY.pack(camera, max(0, interval.start_us - longest), 0) if longest else None
+
+    def _covered(self, camera: CameraNumber, interval: Interval) -> tuple[list[Interval], list[Interval]]:
+        """Runs of committed rows and of doomed ones, reaching outside the range where their segments do."""
+        spans: tuple[list[Interval], list[Interval]] = [], []
+        at = self._first_key(camera, interval)
+        stop = KEY.pack(camera, interval.end_us, 0)
+        while at is not None:
+            with self._env.read() as txn:
+                items, at = _piece(txn, at, stop)
+            if items:
+                starts = np.frombuffer(b"".join(item[0] for item in items), _KEYS)["start"].astype(np.int64)
+                rows = np.frombuffer(b"".join(item[1] for item in items), _ROWS)
+                ends = starts + rows["duration"]
+                seen = rows["state"] == State.COMMITTED
+                spans[0].extend(_runs_of(starts[seen], ends[seen]))
+                if not seen.all():
+                    spans[1].extend(_runs_of(starts[~seen], ends[~seen]))
+        return spans
+
+
+def _piece(txn: ReadTxn, first: bytes, stop: bytes) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+    """At most `_PIECE_ROWS` rows, and the key to go on from, None at the end."""
+    items: list[tuple[bytes, bytes]] = []
+    for item in txn.scan(Table.SEGMENTS, first, stop):
+        if len(items) == _PIECE_ROWS:
+            return items, item[0]
+        items.append(item)
+    return items, None
+
+
+def _runs_of(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> list[Interval]:
+    """Intervals in order of start, joined where they overlap or nearly touch."""
+    if not len(starts):
+        return []
+    reach = np.maximum.accumulate(ends)
+    breaks = np.flatnonzero(starts[1:] > reach[:-1] + COVER_TOLERANCE_US)
+    first = np.concatenate(([0], breaks + 1))
+    last = np.concatenate((breaks, [len(starts) - 1]))
+    return [Interval(int(a), int(b)) for a, b in zip(starts[first], reach[last], strict=True)]
+
+
+def _joined(intervals: list[Interval], within: Interval) -> list[Interval]:
+    """Disjoint, in order, clipped; holes of at most the tolerance are filled."""
+    out: list[Interval] = []
+    for item in union(intervals):
+        if out and item.start_us <= out[-1].end_us + COVER_TOLERANCE_US:
+            out[-1] = Interval(out[-1].start_us, item.end_us)
+        else:
+            out.append(item)
+    return [part for item in out if (part := item.intersection(within))]
+
+
+def _without(parts: list[Interval], holes: list[Interval]) -> list[Interval]:
+    """What of `parts` (disjoint, in order) no hole covers. One pass over both, for days of short runs."""
+    out: list[Interval] = []
+    ordered = union(holes)
+    at = 0
+    for part in parts:
+        while at < len(ordered) and ordered[at].end_us <= part.start_us:
+            at += 1
+        stop = at
+        while stop < len(ordered) and ordered[stop].start_us < part.end_us:
+            stop += 1
+        out.extend(subtract(part, ordered[at:stop]))
+    return out
+
+
+def _clip(parts: list[Interval]) -> list[Interval]:
+    """Without the slivers that rounding leaves."""
+    return [part for part in parts if part.duration_us > COVER_TOLERANCE_US]
+
+
+def _due(interval: Interval, first_us: int | None, accounted: list[Interval], now_us: int | None) -> list[Interval]:
+    """Time in which the camera was to record and is not accounted for."""
+    if first_us is None:
+        return []
+    start_us = max(interval.start_us, first_us)
+    end_us = interval.end_us if now_us is None else min(interval.end_us, now_us)
+    return _clip(subtract(Interval(start_us, end_us), accounted)) if start_us < end_us else []
+
+
+def _same_reason_joined(gaps: list[Gap]) -> tuple[Gap, ...]:
+    out: list[Gap] = []
+    for gap in sorted(gaps, key=lambda gap: gap.start_us):
+        if out and out[-1].end_us == gap.start_us and out[-1].reason == gap.reason:
+            out[-1] = Gap(out[-1].start_us, gap.end_us, gap.reason, gap.lasting)
+        else:
+            out.append(gap)
+    return tuple(out)

@@ -1,0 +1,171 @@
+"""Segment, usage and epoch rows inside somebody's transaction. For `index.catalog` and its parts only: they decide, this writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from index.environment import ReadTxn, Table, WriteTxn
+from index.interned import Interned, encode_params
+from index.rows import (
+    CAMERA,
+    KEY,
+    MAX_SEGMENT_US,
+    NewRow,
+    Place,
+    SegmentRow,
+    State,
+    Usage,
+    pack_row,
+    pack_usage,
+    pending_key,
+    segment_key,
+    unpack_row,
+    unpack_usage,
+)
+from vault.ids import CameraNumber, SegmentKey
+from vault.timebase import Interval, format_us
+
+
+class SegmentWriter:
+    """Segment rows with what always changes together with them: interned values, the upload list, usage."""
+
+    def __init__(self) -> None:
+        self.params = Interned(Table.PARAMS, 4)
+        self.classes = Interned(Table.CLASSES, 2)
+
+    def row(self, txn: ReadTxn, raw_key: bytes, raw: bytes) -> SegmentRow:
+        return unpack_row(raw_key, raw, lambda at: self.classes.value(txn, at).decode())
+
+    def get(self, txn: ReadTxn, key: SegmentKey) -> SegmentRow | None:
+        """The row of exactly this key, sequence included."""
+        raw_key = segment_key(key)
+        raw = txn.get(Table.SEGMENTS, raw_key)
+        row = None if raw is None else self.row(txn, raw_key, raw)
+        return row if row is not None and row.key == key else None
+
+    def objection(self, txn: ReadTxn, new: NewRow) -> str | None:
+        """Why the row cannot be written (I3 and the bounds of its fields), None when it can. A repeat is not an objection."""
+        duration = new.end_us - new.key.start_us
+        if not 0 < duration <= MAX_SEGMENT_US:
+            return f"lasts {duration} µs; a segment lasts more than 0 and at most {MAX_SEGMENT_US}"
+        if len(new.blake3) != 32 or not 0 < new.tail_bytes < 2**32 or not 0 < new.size_bytes < 2**63 or new.min_until_us < 0:
+            return "its hash is not 32 bytes, or a size or time is out of bounds"
+        same = txn.get(Table.SEGMENTS, segment_key(new.key))
+        if same is not None:
+            row = self.row(txn, segment_key(new.key), same)
+            if (row.key, row.end_us, row.size_bytes, row.blake3) != (new.key, new.end_us, new.size_bytes, new.blake3):
+                return "another segment of this camera, start and epoch is committed already"
+            return None
+        return self._overlap(txn, new)
+
+    def _overlap(self, txn: ReadTxn, new: NewRow) -> str | None:
+        camera, start_us, epoch = new.key.camera, new.key.start_us, new.key.epoch
+        longest = unpack_usage(txn.get(Table.USAGE, CAMERA.pack(camera))).longest_us
+        # Rows of one epoch do not overlap each other, so the nearest one before and the nearest after decide.
+        for raw_key, raw in txn.before(Table.SEGMENTS, KEY.pack(camera, start_us, 0)):
+            number, at_us, other = KEY.unpack(raw_key)
+            if number != camera or at_us + longest <= start_us:
+                break
+            if other == epoch:
+                end_us = self.row(txn, raw_key, raw).end_us
+                if end_us > start_us:
+                    return f"overlaps the segment at {format_us(at_us)} of the same epoch by {end_us - start_us} µs"
+                break
+        for raw_key, _ in txn.scan(Table.SEGMENTS, KEY.pack(camera, start_us + 1, 0), KEY.pack(camera, new.end_us, 0)):
+            at_us, other = KEY.unpack(raw_key)[1:]
+            if other == epoch:
+                return f"overlaps the segment at {format_us(at_us)} of the same epoch by {new.end_us - at_us} µs"
+        return None
+
+    def insert(self, txn: WriteTxn, new: NewRow, place: Place) -> bool:
+        """Write the row; False when it is there already. The caller has asked `objection`."""
+        raw_key = segment_key(new.key)
+        if txn.get(Table.SEGMENTS, raw_key) is not None:
+            return False
+        row = SegmentRow(
+            new.key,
+            new.end_us,
+            new.size_bytes,
+            new.blake3,
+            new.tail_bytes,
+            self.params.intern(txn, encode_params(new.params)),
+            new.site_class,
+            new.min_until_us,
+            new.flags,
+            place,
+            State.COMMITTED,
+        )
+        txn.put(Table.SEGMENTS, raw_key, pack_row(row, self.classes.intern(txn, new.site_class.encode()[:64])))
+        if place is Place.SPOOL:
+            txn.put(Table.PENDING, pending_key(new.key), b"")
+        usage = _counted(usage_of(txn, new.key.camera), row, 1)
+        duration = new.end_us - new.key.start_us
+        first = new.key.start_us if usage.first_us is None else min(usage.first_us, new.key.start_us)
+        put_usage(txn, new.key.camera, replace(usage, longest_us=max(usage.longest_us, duration), first_us=first))
+        return True
+
+    def change(self, txn: WriteTxn, row: SegmentRow, *, place: Place | None = None, state: State | None = None) -> SegmentRow:
+        """The row in another place or state, counted anew."""
+        changed = replace(row, place=place or row.place, state=state or row.state)
+        if changed != row:
+            txn.put(Table.SEGMENTS, segment_key(row.key), pack_row(changed, self.classes.intern(txn, row.site_class.encode())))
+            if changed.place is Place.STORE:
+                txn.delete(Table.PENDING, pending_key(row.key))
+            put_usage(txn, row.key.camera, _counted(_counted(usage_of(txn, row.key.camera), row, -1), changed, 1))
+        return changed
+
+    def remove(self, txn: WriteTxn, row: SegmentRow) -> None:
+        txn.delete(Table.SEGMENTS, segment_key(row.key))
+        txn.delete(Table.PENDING, pending_key(row.key))
+        txn.delete(Table.DOOMED, segment_key(row.key))
+        put_usage(txn, row.key.camera, _counted(usage_of(txn, row.key.camera), row, -1))
+
+    def rows_over(self, txn: ReadTxn, camera: CameraNumber, interval: Interval) -> Iterator[SegmentRow]:
+        """Rows of any state that share an instant with `interval`, in order of start."""
+        longest = usage_of(txn, camera).longest_us
+        first, stop = KEY.pack(camera, max(0, interval.start_us - longest), 0), KEY.pack(camera, interval.end_us, 0)
+        for raw_key, raw in txn.scan(Table.SEGMENTS, first, stop):
+            row = self.row(txn, raw_key, raw)
+            if row.end_us > interval.start_us:
+                yield row
+
+
+def usage_of(txn: ReadTxn, camera: CameraNumber) -> Usage:
+    return unpack_usage(txn.get(Table.USAGE, CAMERA.pack(camera)))
+
+
+def put_usage(txn: WriteTxn, camera: CameraNumber, usage: Usage) -> None:
+    txn.put(Table.USAGE, CAMERA.pack(camera), pack_usage(usage))
+
+
+def note_first(txn: WriteTxn, camera: CameraNumber, at_us: int) -> None:
+    """From `at_us` on the camera is to record; an earlier moment that is known already stays."""
+    usage = usage_of(txn, camera)
+    if usage.first_us is None or at_us < usage.first_us:
+        put_usage(txn, camera, replace(usage, first_us=at_us))
+
+
+def _counted(usage: Usage, row: SegmentRow, sign: int) -> Usage:
+    gone = row.state is not State.COMMITTED
+    spooled = row.place is Place.SPOOL
+    return replace(
+        usage,
+        segments=usage.segments + sign,
+        size_bytes=usage.size_bytes + sign * row.size_bytes,
+        duration_us=usage.duration_us + sign * (row.end_us - row.key.start_us),
+        doomed_segments=usage.doomed_segments + sign * gone,
+        doomed_bytes=usage.doomed_bytes + sign * gone * row.size_bytes,
+        spool_segments=usage.spool_segments + sign * spooled,
+        spool_bytes=usage.spool_bytes + sign * spooled * row.size_bytes,
+    )
+
+
+def epoch_of(txn: ReadTxn, camera: CameraNumber) -> int:
+    """The camera's current epoch, 0 when no process ever took it."""
+    raw = txn.get(Table.EPOCHS, CAMERA.pack(camera))
+    return 0 if raw is None else int(CAMERA.unpack(raw)[0])
+
+
+def put_epoch(txn: WriteTxn, camera: CameraNumber, epoch: int) -> None:
+    txn.put(Table.EPOCHS, CAMERA.pack(camera), CAMERA.pack(epoch))
