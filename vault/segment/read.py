@@ -1,0 +1,236 @@
+"""Reading a segment: a closed one by its tail, an open one by its fragments; and where the bytes come from.
+
+Decoding tables belongs to `vault.segment.parse` and `vault.segment.walk`.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from vault.errors import Damaged, NotFound, StoreError, UsageError
+from vault.media import SegmentHead, SegmentInfo, SegmentTable, TrackTable
+from vault.segment.boxes import Span, children, u32
+from vault.segment.build import MAX_OPENING_BYTES
+from vault.segment.movie import FTYP, HEADER_BYTES, HEADER_OFFSET
+from vault.segment.parse import parse_closed_moov, parse_open_moov
+from vault.segment.private import TRAILER_BYTES, decode_trailer
+from vault.segment.walk import Walked, parse_moof
+from vault.timebase import US
+
+FIRST_TAIL_BYTES = 65_536
+"""Read at once from the end of a closed file; holds the whole tail of nearly every segment of a minute."""
+
+MAX_TAIL_BYTES = 64 << 20
+MAX_MOOF_BYTES = 1 << 20
+MAX_FRAGMENTS = 100_000
+_MOOF_READ_BYTES = 4_096
+_SAMPLES_FROM = HEADER_OFFSET + HEADER_BYTES
+
+
+class ByteSource(Protocol):
+    """Bytes of one file or object at given places."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes, as it was when the source was opened."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`. Raises Damaged when they are not there."""
+        ...
+
+
+class FileSource:
+    """A ByteSource over a file, which may grow meanwhile. Closed by `close` or by leaving the `with` block."""
+
+    __slots__ = ("_fd", "_path", "_size")
+
+    def __init__(self, path: Path | str) -> None:
+        """Raises NotFound when there is no such file, StoreError when it cannot be opened."""
+        self._path = Path(path)
+        self._fd = -1
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._size = os.fstat(self._fd).st_size
+        except FileNotFoundError as error:
+            raise NotFound(f"no file {self._path.name} to read in {self._path.parent}") from error
+        except OSError as error:
+            self.close()
+            raise StoreError(f"opening {self._path} to read: {error.strerror}") from error
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def fileno(self) -> int:
+        """The file descriptor, for calls of the system that take one."""
+        return self._fd
+
+    def read(self, offset: int, length: int) -> bytes:
+        if offset < 0 or length < 0:
+            raise UsageError(f"cannot read {length} bytes at {offset}")
+        try:
+            data = os.pread(self._fd, length, offset)
+            while len(data) < length and (more := os.pread(self._fd, length - len(data), offset + len(data))):
+                data += more
+        except OSError as error:
+            raise StoreError(f"reading {length} bytes at {offset} of {self._path}: {error.strerror}") from error
+        if len(data) != length:
+            raise Damaged(f"{self._path.name} ends at {offset + len(data)}; bytes to {offset + length} were to be there")
+        return data
+
+    def close(self) -> None:
+        """Give the file descriptor back; a second call does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Walk:
+    """An open segment's whole fragments: whose they are, their samples, and where the last one ends in the file."""
+
+    head: SegmentHead
+    tracks: tuple[TrackTable, ...]
+    end_bytes: int
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(len(track.dts) for track in self.tracks)
+
+
+def utc_of(head: SegmentHead, ticks: int, timescale: int) -> int:
+    """UTC µs of an instant `ticks` after the segment's start."""
+    return head.key.start_us + round(ticks * (US + head.rate_ppm) / timescale)
+
+
+def tail_length(source: ByteSource) -> int:
+    """Length of a closed segment's tail: closing `moov` and trailer. Raises Damaged for a file that is not closed."""
+    length = min(source.size, TRAILER_BYTES)
+    return _tail_bytes(source.read(source.size - length, length), source.size)
+
+
+def read_closed(source: ByteSource) -> SegmentTable:
+    """A closed segment, by one read of its tail, or two where it is long. Raises Damaged for anything else."""
+    size = source.size
+    length = min(size, FIRST_TAIL_BYTES)
+    tail = source.read(size - length, length)
+    needed = _tail_bytes(tail, size)
+    if needed > length:
+        tail = source.read(size - needed, needed)
+    return read_tail(tail, size)
+
+
+def read_tail(tail: bytes, file_size: int) -> SegmentTable:
+    """A closed segment from the last bytes of its file, at least its whole tail. Raises Damaged."""
+    needed = _tail_bytes(tail, file_size)
+    if needed > len(tail):
+        raise Damaged(f"the segment's tail has {needed} bytes; {len(tail)} were given")
+    start, end = len(tail) - needed, len(tail) - TRAILER_BYTES
+    trailer = decode_trailer(tail)
+    if trailer is None or zlib.crc32(memoryview(tail)[start:end]) != trailer.crc:
+        raise Damaged("the segment's closing moov is not what was written: its CRC differs")
+    moov = next(children(tail, start, end), None)
+    if moov is None or moov.kind != b"moov":
+        raise Damaged("no moov stands where the segment's trailer says")
+    info, tracks = parse_closed_moov(tail, moov, _SAMPLES_FROM, file_size - needed)
+    return SegmentTable(info, tracks, file_size)
+
+
+def read_open(source: ByteSource, now_us: int) -> SegmentTable:
+    """A segment that is being recorded, as far as its fragments are whole; a closed or closing one as well.
+
+    Of an open one `end_us` is where its last sample ends, `closed_us` is `now_us`, and what close fixes is unknown.
+    Raises NotFound while there is no whole fragment, Damaged when it is not a segment's file.
+    """
+    size = source.size
+    length = min(size, TRAILER_BYTES)
+    if decode_trailer(source.read(size - length, length)) is not None:
+        return read_closed(source)
+    walk = walk_fragments(source)
+    if walk.is_empty:
+        raise NotFound(
+            f"the segment of camera {walk.head.camera_id} opened at {walk.head.key.start_us} µs has no whole fragment yet"
+        )
+    info = SegmentInfo(walk.head, end_of(walk), now_us, "", 0, walk.head.flags)
+    return SegmentTable(info, walk.tracks, walk.end_bytes)
+
+
+def end_of(walk: Walk) -> int:
+    """Where an open segment ends by now, UTC µs: the end of its video, without video the latest end; at least 1 µs after its start."""
+    filled = [track for track in walk.tracks if len(track.dts)]
+    shown = [track for track in filled if track.params.codec.is_video] or filled
+    ends = [utc_of(walk.head, track.end_dts, track.params.timescale) for track in shown]
+    return max(walk.head.key.start_us + 1, *ends) if ends else walk.head.key.start_us + 1
+
+
+def walk_fragments(source: ByteSource) -> Walk:
+    """The whole fragments of a segment's file, whatever state it is in. What is torn or foreign behind them ends the walk.
+
+    Raises NotFound when not even its opening is whole, Damaged when it is not a segment's file.
+    """
+    size = source.size
+    head, walked, at = _opening(source)
+    for _ in range(MAX_FRAGMENTS):
+        if size - at < 16:
+            break
+        data = source.read(at, min(_MOOF_READ_BYTES, size - at))
+        moof_bytes = u32(data, 0)
+        if data[4:8] != b"moof" or not 16 <= moof_bytes <= min(MAX_MOOF_BYTES, size - at - 8):
+            break
+        if moof_bytes + 8 > len(data):
+            data = source.read(at, moof_bytes + 8)
+        end = at + moof_bytes + u32(data, moof_bytes)
+        if data[moof_bytes + 4 : moof_bytes + 8] != b"mdat" or end < at + moof_bytes + 8 or end > size:
+            break
+        try:
+            walked.add(parse_moof(data, Span(b"moof", 0, 8, moof_bytes), walked.params, at, end))
+        except Damaged:
+            # A power cut may leave a fragment of the right length and the wrong bytes: it is where the file ends.
+            break
+        at = end
+    return Walk(head, walked.tables(), at)
+
+
+def _opening(source: ByteSource) -> tuple[SegmentHead, Walked, int]:
+    """Head and tracks of the opening, and where the first fragment begins."""
+    size = source.size
+    moov_at = _SAMPLES_FROM
+    data = source.read(0, min(size, _MOOF_READ_BYTES))
+    if data[: len(FTYP)] != FTYP[: len(data)]:
+        raise Damaged("the file does not begin as a segment does")
+    if len(data) >= moov_at + 8:
+        kind = data[HEADER_OFFSET + 4 : HEADER_OFFSET + 8]
+        length = u32(data, moov_at)
+        if kind not in (b"free", b"mdat") or data[moov_at + 4 : moov_at + 8] != b"moov" or not 8 <= length <= MAX_OPENING_BYTES:
+            raise Damaged("the file begins as a segment does and has no moov behind it")
+        if moov_at + length <= size:
+            data = source.read(0, moov_at + length)
+            head, params = parse_open_moov(data, Span(b"moov", moov_at, moov_at + 8, moov_at + length))
+            return head, Walked(params), moov_at + length
+    raise NotFound(f"the segment's opening is not whole: {size} bytes")
+
+
+def _tail_bytes(tail: bytes, file_size: int) -> int:
+    trailer = decode_trailer(tail)
+    if trailer is None:
+        raise Damaged("the file does not end as a closed segment does: it is open, cut or foreign")
+    if trailer.file_bytes != file_size or not TRAILER_BYTES + 8 <= trailer.tail_bytes <= min(
+        file_size - _SAMPLES_FROM, MAX_TAIL_BYTES
+    ):
+        raise Damaged(
+            f"the segment's trailer tells of a file of {trailer.file_bytes} bytes with a tail of {trailer.tail_bytes}; "
+            f"the file has {file_size}"
+        )
+    return trailer.tail_bytes
