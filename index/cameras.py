@@ -1,0 +1,291 @@
+"""The cameras of the registry. A number is given once and never again; the secret is an opaque sealed text, never shown.
+
+Removing a camera ends its recording only: its document, number and footage stay. An id is unique among the cameras that are
+there; after a removal it may be given again, to another number. Nothing here connects to a camera or opens a secret.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Final, Literal
+
+from index.environment import ReadTxn, Table, WriteTxn
+from index.registry import DocumentName, Fields, Registry, counter, set_counter
+from index.rows import CAMERA
+from index.sites import DEFAULT_SITE, site_of
+from index.writes import note_first
+from vault.clock import Clock, SystemClock
+from vault.errors import Damaged, NotFound, UsageError
+from vault.ids import CameraId, CameraNumber, camera_id
+from vault.secrets import split_url
+
+TRANSPORTS: Final = ("auto", "tcp", "udp")
+MAX_IMPORT: Final = 20_000
+
+_LAST_NUMBER = b"last-camera-number"
+_MAX_SECRET_CHARS = 16_384
+
+
+class Keep(enum.Enum):
+    """`KEEP`: leave the field as it is, where None means something else."""
+
+    KEEP = 0
+
+
+KEEP: Final = Keep.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class NewCamera:
+    """What the caller says of a camera. `url` without user and password; `secret` as `CredentialBox.seal` gave it."""
+
+    id: str
+    url: str
+    secret: str | None = field(default=None, repr=False)
+    site: str = DEFAULT_SITE
+    name: str = ""
+    transport: str = "auto"
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A camera of the registry. `first_record_us`: when it was first to record, None when not yet."""
+
+    number: CameraNumber
+    id: CameraId
+    url: str
+    secret: str | None = field(repr=False)
+    site: str
+    name: str
+    transport: str
+    enabled: bool
+    added_us: int
+    removed_us: int | None = None
+    first_record_us: int | None = None
+
+    @property
+    def is_removed(self) -> bool:
+        return self.removed_us is not None
+
+    @property
+    def records(self) -> bool:
+        """Whether it should be recording."""
+        return self.enabled and not self.is_removed
+
+
+class Cameras:
+    """The cameras over one registry. Every change is durable when the method returns."""
+
+    def __init__(self, registry: Registry, clock: Clock | None = None) -> None:
+        self._registry = registry
+        self._env = registry.environment
+        self._clock = clock or SystemClock()
+
+    def changes(self) -> int:
+        """Rises with every change of the registry."""
+        return self._registry.changes()
+
+    def add(self, new: NewCamera) -> Camera:
+        """Raises UsageError for a bad field, an unknown site or an id that is taken."""
+        now_us = self._clock.now_us()
+        with self._env.write("add camera") as txn:
+            self._check_free(txn, new)
+            camera = _made(new, _next_number(txn), now_us)
+            set_counter(txn, _LAST_NUMBER, camera.number)
+            self._registry.write(txn, _name(camera.number), asdict(camera), now_us)
+            txn.put(Table.NAMES, camera.id.encode(), CAMERA.pack(camera.number))
+        return camera
+
+    def import_rows(self, rows: Sequence[NewCamera]) -> list[Camera]:
+        """Add all of them or none. Raises UsageError that names every bad row by its position, the first being 1.
+
+        The objects are made durable before the write lock is taken, under numbers reserved for them, so that recording does
+        not wait for thousands of syncs; the rows themselves are one transaction.
+        """
+        if len(rows) > MAX_IMPORT:
+            raise UsageError(f"{len(rows)} cameras in one import; at most {MAX_IMPORT}, so split it")
+        now_us = self._clock.now_us()
+        with self._env.write("reserve camera numbers") as txn:
+            self._check_all(txn, rows)
+            first = _next_number(txn)
+            set_counter(txn, _LAST_NUMBER, first + len(rows) - 1)
+        cameras = [_made(new, CameraNumber(first + at), now_us) for at, new in enumerate(rows)]
+        try:
+            prepared = [self._registry.prepare(_name(camera.number), asdict(camera), now_us) for camera in cameras]
+            with self._env.write("import cameras") as txn:
+                self._check_all(txn, rows)
+                for camera, raw in zip(cameras, prepared, strict=True):
+                    self._registry.put_row(txn, _name(camera.number), raw)
+                    txn.put(Table.NAMES, camera.id.encode(), CAMERA.pack(camera.number))
+        except BaseException:
+            self._registry.drop(_name(camera.number).object_key(1) for camera in cameras)
+            raise
+        return cameras
+
+    def set(
+        self,
+        id_: str,
+        *,
+        url: str | None = None,
+        secret: str | Literal[Keep.KEEP] | None = KEEP,
+        site: str | None = None,
+        name: str | None = None,
+        transport: str | None = None,
+        enabled: bool | None = None,
+    ) -> Camera:
+        """Change fields; None (for `secret`: KEEP) leaves one as it is. Raises NotFound, UsageError."""
+
+        def change(txn: WriteTxn, old: Camera) -> Camera:
+            camera = replace(
+                old,
+                url=old.url if url is None else url,
+                secret=old.secret if secret is KEEP else secret,
+                site=old.site if site is None else site,
+                name=old.name if name is None else name,
+                transport=old.transport if transport is None else transport,
+                enabled=old.enabled if enabled is None else enabled,
+            )
+            self._check_fields(txn, camera)
+            return camera
+
+        return self._change(id_, change)
+
+    def remove(self, id_: str) -> Camera:
+        """Recording ends; footage, document and number stay. Raises NotFound."""
+        return self._change(id_, lambda _, old: replace(old, removed_us=self._clock.now_us(), enabled=False))
+
+    def begin_recording(self, number: CameraNumber, at_us: int) -> Camera:
+        """From `at_us` on it is to record; what is missing from then on is a gap. Later calls change nothing."""
+        camera = self.by_number(number)
+        if camera.first_record_us is not None:
+            return camera
+
+        def change(txn: WriteTxn, old: Camera) -> Camera:
+            note_first(txn, number, at_us)
+            return old if old.first_record_us is not None else replace(old, first_record_us=at_us)
+
+        return self._change_number(number, change)
+
+    def get(self, id_: str) -> Camera:
+        """The camera of this id, or the last removed one that had it. Raises NotFound."""
+        with self._env.read() as txn:
+            return self._get(txn, id_)
+
+    def by_number(self, number: CameraNumber) -> Camera:
+        """Removed or not. Raises NotFound."""
+        with self._env.read() as txn:
+            fields = self._registry.fields(txn, _name(number))
+        if fields is None:
+            raise NotFound(f"there is no camera number {number}")
+        return camera_from(fields)
+
+    def list(self, *, removed: bool = False) -> list[Camera]:
+        """Cameras by number, those removed only on request."""
+        with self._env.read() as txn:
+            cameras = [camera_from(fields) for fields in self._registry.all_fields(txn, "cameras")]
+        return [camera for camera in cameras if removed or not camera.is_removed]
+
+    def _get(self, txn: ReadTxn, id_: str) -> Camera:
+        raw = txn.get(Table.NAMES, camera_id(id_).encode())
+        fields = None if raw is None else self._registry.fields(txn, _name(CameraNumber(CAMERA.unpack(raw)[0])))
+        if fields is None:
+            raise NotFound(f"there is no camera {id_!r}; `camera list` shows those there are")
+        return camera_from(fields)
+
+    def _change(self, id_: str, change: Callable[[WriteTxn, Camera], Camera]) -> Camera:
+        with self._env.write("change camera") as txn:
+            old = self._get(txn, id_)
+            if old.is_removed:
+                raise NotFound(f"camera {id_!r} was removed; add it again to record it")
+            return self._put(txn, old, change(txn, old))
+
+    def _change_number(self, number: CameraNumber, change: Callable[[WriteTxn, Camera], Camera]) -> Camera:
+        with self._env.write("change camera") as txn:
+            fields = self._registry.fields(txn, _name(number))
+            if fields is None:
+                raise NotFound(f"there is no camera number {number}")
+            old = camera_from(fields)
+            return self._put(txn, old, change(txn, old))
+
+    def _put(self, txn: WriteTxn, old: Camera, camera: Camera) -> Camera:
+        if camera != old:
+            self._registry.write(txn, _name(camera.number), asdict(camera), self._clock.now_us())
+        return camera
+
+    def _check_all(self, txn: ReadTxn, rows: Sequence[NewCamera]) -> None:
+        problems: list[str] = []
+        seen: dict[str, int] = {}
+        for at, new in enumerate(rows, 1):
+            try:
+                if new.id in seen:
+                    raise UsageError(f"id {new.id!r} stands in row {seen[new.id]} too")
+                self._check_free(txn, new)
+            except UsageError as error:
+                problems.append(f"row {at}: {error}")
+            seen.setdefault(new.id, at)
+        if problems:
+            more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
+            raise UsageError(f"nothing was imported: {'; '.join(problems[:20])}{more}")
+
+    def _check_free(self, txn: ReadTxn, new: NewCamera) -> None:
+        self._check_fields(txn, new)
+        raw = txn.get(Table.NAMES, new.id.encode())
+        fields = None if raw is None else self._registry.fields(txn, _name(CameraNumber(CAMERA.unpack(raw)[0])))
+        if fields is not None and not camera_from(fields).is_removed:
+            raise UsageError(f"there is a camera {new.id!r} already")
+
+    def _check_fields(self, txn: ReadTxn, camera: NewCamera | Camera) -> None:
+        camera_id(camera.id)
+        parts = split_url(camera.url)
+        if parts.user is not None or parts.password is not None:
+            raise UsageError(f"camera {camera.id}: its URL still has a user or password in it; give them sealed")
+        if site_of(txn, self._registry, camera.site) is None:
+            raise UsageError(f"camera {camera.id}: there is no site {camera.site[:80]!r}; `site list` shows those there are")
+        if camera.transport not in TRANSPORTS:
+            raise UsageError(f"camera {camera.id}: transport {camera.transport[:20]!r} is not one of {', '.join(TRANSPORTS)}")
+        if len(camera.name) > 200 or not camera.name.isprintable():
+            raise UsageError(f"camera {camera.id}: a name has at most 200 printable characters")
+        if camera.secret is not None and len(camera.secret) > _MAX_SECRET_CHARS:
+            raise UsageError(f"camera {camera.id}: its sealed credentials are longer than {_MAX_SECRET_CHARS} characters")
+
+
+def camera_from(fields: Fields) -> Camera:
+    """The camera of a document's fields. Raises Damaged; never quotes them."""
+    try:
+        removed, first, secret = fields["removed_us"], fields["first_record_us"], fields["secret"]
+        return Camera(
+            CameraNumber(int(fields["number"])),
+            camera_id(str(fields["id"])),
+            str(fields["url"]),
+            None if secret is None else str(secret),
+            str(fields["site"]),
+            str(fields["name"]),
+            str(fields["transport"]),
+            bool(fields["enabled"]),
+            int(fields["added_us"]),
+            None if removed is None else int(removed),
+            None if first is None else int(first),
+        )
+    except (KeyError, TypeError, ValueError, UsageError):
+        raise Damaged("a camera in the registry lacks a field; run `index rebuild`") from None
+
+
+def camera_document(number: CameraNumber) -> DocumentName:
+    """What the camera's document is called."""
+    return DocumentName("cameras", f"{number:010d}")
+
+
+_name = camera_document
+
+
+def _made(new: NewCamera, number: CameraNumber, now_us: int) -> Camera:
+    return Camera(
+        number, camera_id(new.id), new.url, new.secret, new.site, new.name, new.transport, new.enabled, now_us
+    )  # fmt: skip
+
+
+def _next_number(txn: ReadTxn) -> CameraNumber:
+    return CameraNumber(counter(txn, _LAST_NUMBER) + 1)

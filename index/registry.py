@@ -1,0 +1,156 @@
+"""Documents of the registry: JSON rows in the index, and each version of each as a small object that waits for the store.
+
+Order of a change: the object is durable in the spool, then the index commits, then the caller is told. A crash between the
+two leaves an object of a version that the index does not know: it was never acknowledged, is never uploaded, and the next
+change of that document replaces it. What the fields mean is in `index.cameras` and `index.sites`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from index.environment import Environment, ReadTxn, Table, WriteTxn
+from vault.errors import Damaged, StoreError, UsageError
+from vault.store.interface import ObjectStore
+
+FORMAT: Final = 1
+PREFIX: Final = "registry/"
+Fields = dict[str, Any]
+
+_CHANGES = b"registry-changes"
+_OBJECT = re.compile(r"registry/(cameras|sites)/([A-Za-z0-9][A-Za-z0-9._-]{0,63})/([0-9]{10})\.json")
+_MAX_OBJECT_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentName:
+    """What a document is called: `kind` is `cameras` or `sites`; `name` a ten-digit number, or a site's id."""
+
+    kind: str
+    name: str
+
+    @property
+    def row_key(self) -> bytes:
+        return f"{self.kind}/{self.name}".encode()
+
+    def object_key(self, version: int) -> str:
+        return f"{PREFIX}{self.kind}/{self.name}/{version:010d}.json"
+
+
+def parse_object_key(key: str) -> tuple[DocumentName, int]:
+    """The inverse of `DocumentName.object_key`. Raises UsageError."""
+    match = _OBJECT.fullmatch(key)
+    if match is None:
+        raise UsageError(f"{key[:120]!r} is not the key of a registry object")
+    return DocumentName(match[1], match[2]), int(match[3])
+
+
+def encode(name: DocumentName, version: int, changed_us: int, fields: Fields) -> bytes:
+    """Canonical JSON: the same document is the same bytes."""
+    whole = {
+        "format": FORMAT,
+        "kind": name.kind,
+        "name": name.name,
+        "version": version,
+        "changed_us": changed_us,
+        "fields": fields,
+    }
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def decode(raw: bytes, where: str) -> tuple[DocumentName, int, Fields]:
+    """Name, version and fields. Raises Damaged; the bytes may have come from anywhere."""
+    try:
+        if len(raw) > _MAX_OBJECT_BYTES:
+            raise ValueError("too long")
+        whole = json.loads(raw)
+        version, fields = whole["version"], whole["fields"]
+        if whole["format"] != FORMAT or type(version) is not int or version < 1 or not isinstance(fields, dict):
+            raise ValueError("not format 1")
+        name = DocumentName(str(whole["kind"]), str(whole["name"]))
+        parse_object_key(name.object_key(version))
+    except (ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
+        raise Damaged(f"{where[:160]}: is not a registry document that this program can read") from error
+    return name, version, fields
+
+
+class Registry:
+    """Documents over one environment. `waiting` is the store in the spool where objects wait for the real one."""
+
+    def __init__(self, environment: Environment, waiting: ObjectStore) -> None:
+        self.environment = environment
+        self._waiting = waiting
+
+    def changes(self) -> int:
+        """Rises with every change of any document: compare it to see cheaply whether something changed."""
+        with self.environment.read() as txn:
+            return counter(txn, _CHANGES)
+
+    def fields(self, txn: ReadTxn, name: DocumentName) -> Fields | None:
+        raw = txn.get(Table.REGISTRY, name.row_key)
+        return None if raw is None else decode(raw, name.row_key.decode())[2]
+
+    def all_fields(self, txn: ReadTxn, kind: str) -> Iterator[Fields]:
+        """Every document of a kind, by name."""
+        for raw_key, raw in txn.scan(Table.REGISTRY, f"{kind}/".encode(), f"{kind}0".encode()):
+            yield decode(raw, raw_key.decode(errors="replace"))[2]
+
+    def version(self, txn: ReadTxn, name: DocumentName) -> int:
+        """0 when there is no such document."""
+        raw = txn.get(Table.REGISTRY, name.row_key)
+        return 0 if raw is None else decode(raw, name.row_key.decode())[1]
+
+    def write(self, txn: WriteTxn, name: DocumentName, fields: Fields, changed_us: int) -> None:
+        """The next version of a document: durable in the spool when this returns, in the index when `txn` commits."""
+        version = self.version(txn, name) + 1
+        raw = encode(name, version, changed_us, fields)
+        key = name.object_key(version)
+        if self._waiting.stat(key) is not None:
+            self.drop([key])
+        self._waiting.put_bytes(key, raw)
+        self.put_row(txn, name, raw)
+
+    def put_row(self, txn: WriteTxn, name: DocumentName, raw: bytes) -> None:
+        """The row alone, for an object that is durable already."""
+        txn.put(Table.REGISTRY, name.row_key, raw)
+        set_counter(txn, _CHANGES, counter(txn, _CHANGES) + 1)
+
+    def prepare(self, name: DocumentName, fields: Fields, changed_us: int) -> bytes:
+        """The first version of a document under a name that nobody else has, durable in the spool; for `put_row`."""
+        raw = encode(name, 1, changed_us, fields)
+        self._waiting.put_bytes(name.object_key(1), raw)
+        return raw
+
+    def pending(self) -> list[str]:
+        """Keys of the objects to upload, oldest version of a document first. Read each with `read`, put it under the same
+        key, then `drop` it."""
+        keys = [
+            (entry.key, *parse_object_key(entry.key)) for entry in self._waiting.list(PREFIX) if _OBJECT.fullmatch(entry.key)
+        ]
+        with self.environment.read() as txn:
+            known = {name: self.version(txn, name) for _, name, _ in keys}
+        return [key for key, name, version in keys if version <= known[name]]
+
+    def read(self, key: str) -> bytes:
+        """The bytes of a waiting object. Raises NotFound, StoreError."""
+        with self._waiting.open(key) as source:
+            return source.read(0, source.size)
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """These objects are in the store, or were never acknowledged. Raises StoreError."""
+        for failure in self._waiting.delete(keys):
+            raise StoreError(f"dropping the registry object {failure.key} from the spool: {failure.error}")
+
+
+def counter(txn: ReadTxn, name: bytes) -> int:
+    """A number in the index's own table, 0 before it was first set."""
+    raw = txn.get(Table.META, name)
+    return 0 if raw is None else int.from_bytes(raw, "big")
+
+
+def set_counter(txn: WriteTxn, name: bytes, value: int) -> None:
+    txn.put(Table.META, name, value.to_bytes(8, "big"))
