@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from vault.errors import UsageError
+from vault.secrets import redact, split_url
 
 MAX_URL_CHARS = 2048
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 
-_SECRET_WORD = re.compile(r"(?i)((?:password|passwd|passwort|pass|pwd|psw|token|secret|auth|key)=)[^&;/_\s]*")
 _USERINFO = re.compile(r"(?i)([a-z][a-z0-9+.-]{0,20}://)[^/?\s]*@")
 _ABSOLUTE = re.compile(r"(?i)rtsps?://[^/?\s]")
 _HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+,;=-]{1,255}|\[[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._~-]{1,32})?\]")
@@ -38,26 +37,20 @@ class RtspUrl:
 
 
 def split_rtsp_url(text: str) -> tuple[RtspUrl, str | None, str | None]:
-    """An `rtsp://` or `rtsps://` address as (address without userinfo, user, password). Raises UsageError, which shows no secret.
-
-    A password may hold a bare `@`, `:` or `#`; a `/` or `?` in it must be percent-encoded, because those end the authority.
-    """
+    """An `rtsp://` or `rtsps://` address as (address without userinfo, user, password). Raises UsageError, which shows no secret."""
     shown = shown_url(text)
-    scheme, separator, rest = text.strip().partition("://")
+    if len(text) > MAX_URL_CHARS:
+        raise UsageError(f"'{shown}' is not an RTSP address: longer than {MAX_URL_CHARS} characters")
+    bare, user, password = split_url(text.strip())
+    scheme, _, rest = bare.partition("://")
     scheme = scheme.lower()
-    if not separator or scheme not in DEFAULT_PORTS:
+    if scheme not in DEFAULT_PORTS:
         raise UsageError(f"'{shown}' is not an RTSP address: write rtsp://host[:port]/path or rtsps://…")
-    if len(text) > MAX_URL_CHARS or any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
-        raise UsageError(
-            f"'{shown}' is not an RTSP address: longer than {MAX_URL_CHARS} characters, or control characters in it"
-        )
+    rest = rest.partition("#")[0]
     cut = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
-    authority, target = rest[:cut], rest[cut:].partition("#")[0]
-    userinfo, at_sign, authority = authority.rpartition("@")
-    user, colon, password = userinfo.partition(":")
+    authority, target = rest[:cut], rest[cut:]
     host, port = _host_port(authority, scheme, shown)
-    address = RtspUrl(scheme, host, port, authority, target if target.startswith("/") else "/" + target)
-    return address, unquote(user) if at_sign else None, unquote(password) if colon else None
+    return RtspUrl(scheme, host, port, authority, target if target.startswith("/") else "/" + target), user, password
 
 
 def _host_port(authority: str, scheme: str, shown: str) -> tuple[str, int]:
@@ -72,18 +65,13 @@ def _host_port(authority: str, scheme: str, shown: str) -> tuple[str, int]:
     if port_text == "":
         return host.strip("[]"), DEFAULT_PORTS[scheme]
     if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5 and 1 <= int(port_text) <= 65535):
-        raise UsageError(f"'{shown}' has no usable port: write a number from 1 to 65535 after the host's colon")
+        raise UsageError(f"'{shown}' has no usable port: write a number from 1 to 65535 behind the host's colon, and '/', '?', '#' of a password as %2F, %3F, %23")
     return host.strip("[]"), int(port_text)
 
 
 def shown_url(text: str) -> str:
-    """An address fit for a message: no userinfo, values of `password=` and the like masked, printable, at most 200 characters.
-
-    Some cameras take the password in the path (`/user=admin_password=…_channel=1.sdp`) or the query, so those are masked too.
-    """
-    text = text[: 4 * MAX_URL_CHARS]
-    shown = _SECRET_WORD.sub(r"\1***", _USERINFO.sub(r"\1", text))
-    shown = "".join(char if char.isprintable() else "?" for char in shown)
+    """An address fit for a message: no credentials, printable, at most 200 characters."""
+    shown = "".join(char if char.isprintable() else "?" for char in redact(text[: 4 * MAX_URL_CHARS]))
     return shown if len(shown) <= 200 else shown[:199] + "…"
 
 
