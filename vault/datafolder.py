@@ -79,7 +79,7 @@ class DataFolder:
                 write_new_file(folder.config_file, _CONFIG.encode())
             write_new_file(path / "VERSION", f"{_FIRST_LINE}\n{VERSION}\n".encode())
             sync_folder(path.absolute().parent)
-        except FileExistsError:
+        except (FileExistsError, NotADirectoryError):
             raise UsageError(f"{path}: a file is in the way of the data folder, or two programs make it at once") from None
         except OSError as error:
             raise store_error(f"making the data folder {path}", error) from error

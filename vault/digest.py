@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from blake3 import blake3
 
 from vault.errors import NotFound
-from vault.files import store_error
+from vault.files import store_error, write_all
 
 DIGEST_BYTES = 32
 
@@ -34,20 +35,36 @@ def fd_digest(fd: int, doing: str) -> bytes:
 
     `doing` opens the message of a StoreError. One thread: the worker that calls has other cameras beside it.
     """
+    hasher = blake3(max_threads=1)
+    try:
+        for piece in _pieces(fd):
+            hasher.update(piece)
+    except OSError as error:
+        raise store_error(doing, error) from error
+    return hasher.digest()
+
+
+def fd_copy(source: int, target: int) -> bytes:
+    """Copy an open file into an empty one; returns the BLAKE3 of the bytes copied. Raises OSError."""
+    hasher = blake3(max_threads=1)
+    offset = 0
+    for piece in _pieces(source):
+        hasher.update(piece)
+        offset = write_all(target, offset, [piece])
+    return hasher.digest()
+
+
+def _pieces(fd: int) -> Iterator[memoryview]:
+    """The file piece by piece, each in the same buffer: done with before the next is asked for."""
     buffer: bytearray | None = getattr(_local, "buffer", None)
     if buffer is None:
         # One buffer a thread for good: above 128 KB each allocation would be mapped and faulted in anew.
         buffer = _local.buffer = bytearray(_BUFFER_BYTES)
     view = memoryview(buffer)
-    hasher = blake3(max_threads=1)
     offset = 0
-    try:
-        while count := os.preadv(fd, [buffer], offset):
-            hasher.update(view[:count])
-            offset += count
-    except OSError as error:
-        raise store_error(doing, error) from error
-    return hasher.digest()
+    while count := os.preadv(fd, [buffer], offset):
+        yield view[:count]
+        offset += count
 
 
 def file_digest(path: Path) -> bytes:

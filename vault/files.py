@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,12 +36,13 @@ def store_error(doing: str, error: OSError) -> StoreError:
 
 
 def make_folder(path: Path) -> None:
-    """Make one folder that only its owner may enter; fine when it is there. Raises OSError."""
+    """Make one folder that only its owner may enter; fine when it is there. Raises OSError; NotADirectoryError when the name
+    is something else's, FileNotFoundError when another process removes the folder at this moment."""
     try:
         os.mkdir(path, FOLDER_MODE)
     except FileExistsError:
-        if not path.is_dir():
-            raise
+        if not stat.S_ISDIR(os.stat(path).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
 
 
 def sync_folder(path: Path) -> None:

@@ -17,8 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from blake3 import blake3
-
+from vault.digest import fd_copy
 from vault.errors import Damaged, NotFound, StoreError, StreamvaultError
 from vault.files import FILE_MODE, find_syncfs, make_folder, store_error, sync_folder, write_all
 from vault.source import FileSource
@@ -165,7 +164,7 @@ class LocalStore:
                     if error.errno not in _NO_LINK:
                         raise
             with self._temporary() as (fd, temporary):
-                if _copy(source.fileno(), fd) != digest and digest is not None:
+                if fd_copy(source.fileno(), fd) != digest and digest is not None:
                     raise Damaged(f"{key}: {path} does not have the hash it should have; it was not stored")
                 os.fsync(fd)
                 self._give_name(temporary, key, fd)
@@ -205,8 +204,12 @@ class LocalStore:
                         make_folder(folder)
 
     def _compare(self, target: Path, key: str, fd: int) -> None:
-        """Raises Damaged unless the object has the bytes of `fd`."""
-        with FileSource(target) as known:
+        """Raises Damaged unless the object has the bytes of `fd`, StoreError when it is deleted at this moment."""
+        try:
+            known = FileSource(target)
+        except NotFound:
+            raise StoreError(f"{key}: was deleted while it was put again; put it once more if it is still wanted") from None
+        with known:
             if os.path.sameopenfile(known.fileno(), fd):
                 return
             if known.size != os.fstat(fd).st_size:
@@ -336,15 +339,3 @@ class LocalStore:
         finally:
             os.unlink(probe)
         return True
-
-
-def _copy(source: int, target: int) -> bytes:
-    """Copy an open file; returns the BLAKE3 of what was copied. Raises OSError."""
-    buffer = bytearray(_COPY_BYTES)
-    view = memoryview(buffer)
-    hasher = blake3(max_threads=1)
-    offset = 0
-    while count := os.preadv(source, [buffer], offset):
-        hasher.update(view[:count])
-        offset = write_all(target, offset, [view[:count]])
-    return hasher.digest()
