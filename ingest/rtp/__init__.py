@@ -1,0 +1,1 @@
+"""RTP and RTCP: from packets in a receive buffer to whole access units in an arena."""
