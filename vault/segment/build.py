@@ -26,7 +26,8 @@ OTHER_SAMPLE = 0x01010000
 """Sample flags (ISO/IEC 14496-12 §8.8.3.1): depends on no other sample; depends on others and is no sync sample."""
 
 MAX_OPENING_BYTES = 1 << 20
-"""No `moov` of an open file is larger."""
+MAX_MOOF_BYTES = 1 << 20
+"""No `moov` of an open file and no `moof` is larger; a reader takes what is for torn."""
 
 _MOOF = struct.Struct(">I4sI4sII")
 _TRAF = struct.Struct(">I4sI4sIII4sIQI4sIIi")
@@ -192,6 +193,8 @@ class SegmentBuilder:
             done.append((run, samples, dts, sizes, deltas[-1], flags, body))
         if len({run.track for run in runs}) != len(runs):
             raise ValueError("a track has two runs")
+        if moof_bytes > MAX_MOOF_BYTES:
+            raise ValueError(f"its moof would have {moof_bytes} bytes; split it")
         self._sequence += 1
         parts = [_MOOF.pack(moof_bytes, b"moof", 16, b"mfhd", 0, self._sequence)]
         payload = moof_bytes + 8

@@ -148,14 +148,15 @@ def _offsets(data: bytes, boxes: Boxes, size: UInt32s) -> Int64s:
     kind, dtype = (b"co64", ">u8") if b"co64" in boxes else (b"stco", ">u4")
     chunks = _numbers(data, boxes, kind, 1, dtype=dtype).astype(np.int64)
     runs = _numbers(data, boxes, b"stsc", 3).astype(np.int64)
-    first = runs[0::3]
-    spans = np.diff(first, append=len(chunks) + 1)
-    if not len(runs):
-        counts = np.zeros(0, dtype=np.int64)
-    elif int(first[0]) != 1 or int(spans.min()) < 1 or int(runs[1::3].min()) < 1:
-        raise Damaged("stsc does not say how many samples each chunk has")
-    else:
-        counts = np.repeat(runs[1::3], spans)
+    counts = np.zeros(0, dtype=np.int64)
+    if len(runs):
+        first, per_chunk = runs[0::3], runs[1::3]
+        spans = np.empty(len(first), dtype=np.int64)
+        np.subtract(first[1:], first[:-1], out=spans[:-1])
+        spans[-1] = len(chunks) + 1 - first[-1]
+        if int(first[0]) != 1 or int(spans.min()) < 1 or int(per_chunk.min()) < 1:
+            raise Damaged("stsc does not say how many samples each chunk has")
+        counts = np.repeat(per_chunk, spans)
     if len(counts) != len(chunks) or int(counts.sum()) != len(size):
         raise Damaged(
             f"stsc is of {len(counts)} chunks and {int(counts.sum())} samples; there are {len(chunks)} and {len(size)}"

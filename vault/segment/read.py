@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,18 +16,17 @@ from typing import Protocol, Self
 from vault.errors import Damaged, NotFound, StoreError, UsageError
 from vault.media import SegmentHead, SegmentInfo, SegmentTable, TrackTable
 from vault.segment.boxes import Span, children, u32
-from vault.segment.build import MAX_OPENING_BYTES
+from vault.segment.build import MAX_MOOF_BYTES, MAX_OPENING_BYTES
 from vault.segment.movie import FTYP, HEADER_BYTES, HEADER_OFFSET
 from vault.segment.parse import parse_closed_moov, parse_open_moov
 from vault.segment.private import TRAILER_BYTES, decode_trailer
-from vault.segment.walk import Walked, parse_moof
+from vault.segment.walk import Run, Walked, parse_moof
 from vault.timebase import US
 
 FIRST_TAIL_BYTES = 65_536
 """Read at once from the end of a closed file; holds the whole tail of nearly every segment of a minute."""
 
 MAX_TAIL_BYTES = 64 << 20
-MAX_MOOF_BYTES = 1 << 20
 MAX_FRAGMENTS = 100_000
 _MOOF_READ_BYTES = 4_096
 _SAMPLES_FROM = HEADER_OFFSET + HEADER_BYTES
@@ -175,8 +175,9 @@ def end_of(walk: Walk) -> int:
     return max(walk.head.key.start_us + 1, *ends) if ends else walk.head.key.start_us + 1
 
 
-def walk_fragments(source: ByteSource) -> Walk:
-    """The whole fragments of a segment's file, whatever state it is in. What is torn or foreign behind them ends the walk.
+def walk_fragments(source: ByteSource, accept: Callable[[Sequence[Run]], bool] | None = None) -> Walk:
+    """The whole fragments of a segment's file, whatever state it is in. What is torn or foreign behind them ends the walk,
+    and so does a fragment whose runs `accept` refuses.
 
     Raises NotFound when not even its opening is whole, Damaged when it is not a segment's file.
     """
@@ -195,7 +196,10 @@ def walk_fragments(source: ByteSource) -> Walk:
         if data[moof_bytes + 4 : moof_bytes + 8] != b"mdat" or end < at + moof_bytes + 8 or end > size:
             break
         try:
-            walked.add(parse_moof(data, Span(b"moof", 0, 8, moof_bytes), walked.params, at, end))
+            runs = parse_moof(data, Span(b"moof", 0, 8, moof_bytes), walked.params, at, end)
+            if accept is not None and not accept(runs):
+                break
+            walked.add(runs)
         except Damaged:
             # A power cut may leave a fragment of the right length and the wrong bytes: it is where the file ends.
             break

@@ -20,6 +20,7 @@ class Run:
     """The samples of one track in one fragment; `dts` in ticks since the segment's start, `offset` in the file."""
 
     track: int
+    params: TrackParams
     dts: Int64s
     end_dts: int
     size: UInt32s
@@ -74,7 +75,7 @@ def _run(data: bytes, traf: Span, tracks: Sequence[TrackParams], moof_at: int) -
     cts = table[:, wide - 1].astype(np.uint32).view(np.int32) if flags & 0x800 else None
     ends = np.cumsum(deltas) + base
     offset = np.cumsum(size, dtype=np.int64) - size + (moof_at + start)
-    return Run(track, ends - deltas, int(ends[-1]), size, offset, sync, cts)
+    return Run(track, tracks[track], ends - deltas, int(ends[-1]), size, offset, sync, cts)
 
 
 class Walked:
