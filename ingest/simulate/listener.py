@@ -147,17 +147,15 @@ class Listener:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
-    def wake_us(self) -> int | None:
-        """When something other than media is to happen, of the monotonic clock."""
-        if self._tamper is None or self._stage is None or self._stage.feed is None:
+    def on_time(self, mono_us: int) -> int | None:
+        """Close or fall silent when told to; the monotonic instant to look again."""
+        stage = self._stage
+        if self._tamper is None or stage is None or stage.feed is None:
             return None
-        due_us = self._tamper.next_us(self._elapsed_us())
-        return None if due_us is None else self._stage.feed.start_us + due_us
-
-    def on_time(self) -> None:
-        """The instant of `wake_us` has come."""
-        if self._tamper is not None:
-            self._obey(self._tamper.verdict(self._elapsed_us()))
+        elapsed_us = mono_us - stage.feed.start_us
+        self._obey(self._tamper.verdict(elapsed_us))
+        due_us = self._tamper.next_us(elapsed_us)
+        return None if due_us is None else stage.feed.start_us + due_us
 
     def _join(self) -> None:
         if self._stage is not None:

@@ -126,6 +126,7 @@ class Server:
     def private_stage(self, camera: Camera, connection: int) -> Stage:
         """A stage for one connection, ticked like the others while somebody listens."""
         stage = self._private_stage(camera, connection)
+        stage.timed = True
         self._stages.append(stage)
         return stage
 
@@ -143,12 +144,8 @@ class Server:
                 if stage.wake_us <= now_us:
                     stage.tick(now_us, self.clock.now_us())
                 next_us = min(next_us, stage.wake_us)
-        for listener in self._listeners.values():
-            if (due_us := listener.wake_us()) is not None:
-                if due_us <= now_us:
-                    listener.on_time()
-                else:
-                    next_us = min(next_us, due_us)
+                for listener in tuple(stage.listeners) if stage.timed else ():
+                    next_us = min(next_us, listener.on_time(now_us) or next_us)
         return next_us - self.clock.mono_us()
 
     def _accept(self, mask: int) -> None:

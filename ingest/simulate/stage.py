@@ -74,12 +74,21 @@ class Camera:
 class Audience(Protocol):
     """A listener as its stage sees it."""
 
-    def give(self, volley: Volley, report: bool) -> None: ...
+    def give(self, volley: Volley, report: bool) -> None:
+        """Send of this volley what is due to this listener, and sender reports when told so."""
+        ...
+
+    def on_time(self, mono_us: int) -> int | None:
+        """Do what falls due apart from media; when to come again, None for never."""
+        ...
 
 
 @dataclass(slots=True)
 class Stage:
-    """A feed and its listeners. It runs while there are any; `wake_us` is when it next has something to send."""
+    """A feed and its listeners. It runs while there are any; `wake_us` is when it next has something to send.
+
+    `timed`: its listeners also have things to do that no media triggers.
+    """
 
     make_feed: Callable[[int], Feed]
     burst_us: int
@@ -87,8 +96,9 @@ class Stage:
     feed: Feed | None = None
     wake_us: int = 0
     listeners: list[Audience] = field(default_factory=list)
-    _report_us: int = 0
+    timed: bool = False
     on_volley: Callable[[Volley, int], None] | None = None
+    _report_us: int = 0
 
     def open(self, mono_us: int) -> Feed:
         """The running feed; started when nobody was listening."""
