@@ -85,7 +85,7 @@ clean: ## remove the environment and everything built or cached
 	find . -name __pycache__ -prune -exec rm -rf {} + ; find ingest -name '*.so' -delete
 
 # The inner loop is built by the install, so its sources are prerequisites too.
-$(READY): pyproject.toml constraints.txt $(wildcard build_inner.py ingest/rtp/inner.p*)
+$(READY): pyproject.toml constraints.txt $(wildcard build_inner.py ingest/rtp/*.p*)
 	@python=$$(for name in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 		$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done); \
 	[ -n "$$python" ] || { echo "streamvault needs Python 3.11 or later with venv (on Debian: apt-get install python3-venv)" >&2; exit 1; }; \

@@ -15,10 +15,10 @@ from vault.ids import CameraId, camera_id
 from vault.secrets import split_url
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
-MAX_ROWS = 100_000
+MAX_ROWS = 20_000
 MAX_PROBLEMS = 100
 """After so many the file is some other file."""
-MAX_TEXT_CHARS = 256
+MAX_TEXT_CHARS = 200
 
 COLUMNS = ("id", "url", "site", "name", "transport", "user", "password")
 REQUIRED = ("id", "url")
@@ -48,7 +48,7 @@ class Problem:
 
 
 def read_table(data: bytes) -> tuple[list[CameraLine], list[Problem]]:
-    """Every camera in the file, or every problem: a file with one problem is not to be imported in part.
+    """The cameras in the file and every problem with it: a file with one problem is not to be imported in part.
 
     UTF-8 with or without a byte order mark, else GB 18030, as spreadsheets here write. Raises nothing.
     """
@@ -91,7 +91,7 @@ def read_table(data: bytes) -> tuple[list[CameraLine], list[Problem]]:
         problems.append(
             Problem(max(1, row - 1), f"there is no camera in the file; the first line names columns: {', '.join(COLUMNS)}")
         )
-    return ([], problems) if problems else (lines, [])
+    return lines, problems
 
 
 def _decode(data: bytes) -> str | Problem:

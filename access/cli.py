@@ -1,0 +1,7 @@
+"""Commands that show or hand out footage."""
+
+from __future__ import annotations
+
+import click
+
+COMMANDS: tuple[click.Command, ...] = ()

@@ -1,0 +1,112 @@
+"""Segments' bytes by key with few of them open at a time, so that a clip of a day needs no thousand descriptors.
+
+What is read and in which order belongs to the splice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from index.rows import Place, SegmentRow
+from vault.errors import Damaged, NotFound
+from vault.ids import SegmentKey
+from vault.source import OpenSource
+from vault.spool import Spool
+from vault.store.interface import ObjectStore
+
+
+@dataclass(slots=True)
+class _Held:
+    source: OpenSource
+    readers: int = 0
+
+
+class SourcePool:
+    """Opens committed segments when they are read and closes those unused for longest. Safe for several threads."""
+
+    def __init__(self, spool: Spool, store: ObjectStore, most: int = 64) -> None:
+        self._spool = spool
+        self._store = store
+        self._most = most
+        self._held: OrderedDict[SegmentKey, _Held] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close everything; no read may be under way."""
+        with self._lock:
+            for held in self._held.values():
+                held.source.close()
+            self._held.clear()
+
+    @contextmanager
+    def borrow(self, row: SegmentRow) -> Iterator[OpenSource]:
+        """The segment's bytes, open until the `with` ends at least. Raises Damaged, StoreError."""
+        with self._lock:
+            held = self._held.get(row.key)
+            if held is None:
+                held = self._held[row.key] = _Held(self._open(row))
+            self._held.move_to_end(row.key)
+            held.readers += 1
+        try:
+            yield held.source
+        finally:
+            with self._lock:
+                held.readers -= 1
+                self._shrink()
+
+    def _shrink(self) -> None:
+        # A source that somebody reads stays open: its descriptor's number could be another file's at once.
+        surplus = len(self._held) - self._most
+        if surplus > 0:
+            idle = [key for key, held in self._held.items() if not held.readers]
+            for key in idle[:surplus]:
+                self._held.pop(key).source.close()
+
+    def _open(self, row: SegmentRow) -> OpenSource:
+        """It may move from the spool to the store at any moment, so the other place is tried once."""
+        places: list[Callable[[SegmentKey], OpenSource]] = [self._spool.open_source, self._from_store]
+        if row.place is Place.STORE:
+            places.reverse()
+        for place in places:
+            try:
+                return place(row.key)
+            except NotFound:
+                continue
+        raise Damaged(
+            f"segment {row.key.object_key}: the index knows it, and neither spool nor store has it; "
+            "`streamvault check` tells more"
+        )
+
+    def _from_store(self, key: SegmentKey) -> OpenSource:
+        return self._store.open(key.object_key)
+
+
+class PooledSource:
+    """One committed segment as a ByteSource; its size is what its row says."""
+
+    __slots__ = ("_pool", "_row")
+
+    def __init__(self, pool: SourcePool, row: SegmentRow) -> None:
+        self._pool = pool
+        self._row = row
+
+    @property
+    def size(self) -> int:
+        return self._row.size_bytes
+
+    def read(self, offset: int, length: int) -> bytes:
+        """As `ByteSource.read`. Raises Damaged, StoreError."""
+        with self._pool.borrow(self._row) as source:
+            return source.read(offset, length)

@@ -1,0 +1,270 @@
+"""The commands `camera …`: what the registry knows of cameras. Connecting to one (`camera probe`) is in `ingest/cli.py`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from vault.console import Session, counted, json_option, pass_session, plain, print_fields, print_json, print_table, size_text
+from vault.errors import ConfigError, UsageError
+from vault.timebase import format_local, format_us
+
+if TYPE_CHECKING:
+    from index.cameras import Camera
+    from index.node import Node
+    from vault.secrets import CredentialBox
+
+TRANSPORTS = ("auto", "tcp", "udp")
+DEFAULT_SITE = "default"
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@contextmanager
+def open_session(session: Session) -> Iterator[Node]:
+    """The node of the session's data folder."""
+    from index.node import open_node
+
+    folder = session.folder()
+    with open_node(folder, session.config(folder), session.clock) as node:
+        yield node
+
+
+def credential_options(command: _F) -> _F:
+    """The ways to give credentials that leave no trace in a shell's history or a list of processes."""
+    for option in (
+        click.option(
+            "--credentials-stdin", "from_stdin", is_flag=True, help="Read one line USER:PASSWORD from standard input."
+        ),
+        click.option("--ask", is_flag=True, help="Ask for user and password."),
+        click.option(
+            "--credentials-file", type=click.Path(path_type=Path, dir_okay=False), help="A file with one line USER:PASSWORD."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def given_credentials(credentials_file: Path | None, ask: bool, from_stdin: bool) -> tuple[str, str] | None:
+    """User and password from wherever the call says, None when it says nothing. Raises UsageError, StoreError."""
+    from index.credentials import MAX_CREDENTIAL_CHARS, parse_credentials
+    from vault.files import store_error
+
+    if (credentials_file is not None) + ask + from_stdin > 1:
+        raise UsageError("give credentials in one way only: --credentials-file, --ask or --credentials-stdin")
+    if credentials_file is not None:
+        try:
+            with credentials_file.open(encoding="utf-8") as file:
+                return parse_credentials(file.read(MAX_CREDENTIAL_CHARS + 2))
+        except UnicodeDecodeError:
+            raise UsageError(f"{credentials_file}: is not UTF-8 text") from None
+        except FileNotFoundError:
+            raise UsageError(f"{credentials_file}: no such file") from None
+        except OSError as error:
+            raise store_error(f"reading {credentials_file}", error) from error
+    if from_stdin:
+        return parse_credentials(sys.stdin.readline(MAX_CREDENTIAL_CHARS + 2))
+    if ask:
+        user = click.prompt("User", err=True)
+        return parse_credentials(f"{user}:{click.prompt('Password', hide_input=True, err=True)}")
+    return None
+
+
+def sealed(url: str, credentials: tuple[str, str] | None, box: CredentialBox) -> tuple[str, str | None]:
+    """The address to show and the sealed one. Credentials given apart take the place of those in the address."""
+    from index.credentials import seal_url, with_credentials
+
+    made = seal_url(with_credentials(url, *credentials) if credentials else url, box)
+    return made.url, made.secret
+
+
+@click.group()
+def camera() -> None:
+    """The cameras to record."""
+
+
+@camera.command("add")
+@click.argument("camera_id", metavar="ID")
+@click.argument("url")
+@click.option("--site", default=DEFAULT_SITE, show_default=True, help="Where it stands.")
+@click.option("--name", default="", help="What people call it.")
+@click.option("--transport", type=click.Choice(TRANSPORTS), default="auto", show_default=True, help="How RTP is carried.")
+@credential_options
+@pass_session
+def add(
+    session: Session, camera_id: str, url: str, site: str, name: str, transport: str,
+    credentials_file: Path | None, ask: bool, from_stdin: bool,
+) -> None:  # fmt: skip
+    """Add a camera; a running `serve` begins to record it within seconds.
+
+    URL is rtsp://, rtsps:// or rtp://, or whatever else libav opens. A user and password in it are taken out and stored
+    encrypted, but stay in the history of your shell: better give them by one of the --credentials options or --ask.
+    """
+    from index.cameras import NewCamera
+
+    credentials = given_credentials(credentials_file, ask, from_stdin)
+    with open_session(session) as node:
+        public, secret = sealed(url, credentials, node.folder.credentials())
+        if site == DEFAULT_SITE:
+            node.sites.ensure_default()
+        added = node.cameras.add(NewCamera(camera_id, public, secret, site, name, transport))
+    click.echo(f"camera {added.id} added, number {added.number}, {added.url}")
+
+
+@camera.command("list")
+@click.option("--all", "removed", is_flag=True, help="Show removed cameras too.")
+@json_option
+@pass_session
+def list_(session: Session, removed: bool, as_json: bool) -> None:
+    """List the cameras."""
+    with open_session(session) as node:
+        cameras = node.cameras.list(removed=removed)
+    if as_json:
+        print_json([_as_json(item) for item in cameras])
+    else:
+        rows = [[item.id, item.number, item.site, item.name, item.transport, _state(item), item.url] for item in cameras]
+        print_table(["id", "number", "site", "name", "transport", "state", "url"], rows, right=["number"])
+
+
+@camera.command("show")
+@click.argument("camera_id", metavar="ID")
+@json_option
+@pass_session
+def show(session: Session, camera_id: str, as_json: bool) -> None:
+    """Show one camera and what is stored of it."""
+    with open_session(session) as node:
+        item = node.cameras.get(camera_id)
+        usage = node.catalog.usage(item.number)
+        gap = node.catalog.lasting_gap(item.number)
+    if as_json:
+        stored = {"segments": usage.segments, "size_bytes": usage.size_bytes, "duration_us": usage.duration_us}
+        missing = None if gap is None else {"start": format_us(gap.start_us), "end": None, "reason": gap.reason}
+        print_json(_as_json(item) | {"stored": stored, "gap": missing})
+        return
+    print_fields(
+        {
+            "id": item.id, "number": item.number, "url": item.url, "credentials": "stored" if item.secret else "none",
+            "site": item.site, "name": item.name or None, "transport": item.transport, "state": _state(item),
+            "added": format_local(item.added_us),
+            "removed": None if item.removed_us is None else format_local(item.removed_us),
+            "to record since": None if item.first_record_us is None else format_local(item.first_record_us),
+            "stored": f"{counted(usage.segments, 'segment')}, {size_text(usage.size_bytes)}",
+            "gap": None if gap is None else f"since {format_local(gap.start_us)}: {gap.reason}",
+        }
+    )  # fmt: skip
+
+
+@camera.command("set")
+@click.argument("camera_id", metavar="ID")
+@click.option("--url", help="A new address. Without new credentials the stored ones go, since they were for the old one.")
+@click.option("--site", help="Where it stands.")
+@click.option("--name", help="What people call it.")
+@click.option("--transport", type=click.Choice(TRANSPORTS), help="How RTP is carried.")
+@click.option("--record/--no-record", "enabled", default=None, help="Whether to record it.")
+@click.option("--no-credentials", is_flag=True, help="Forget the stored credentials.")
+@credential_options
+@pass_session
+def set_(
+    session: Session, camera_id: str, url: str | None, site: str | None, name: str | None, transport: str | None,
+    enabled: bool | None, no_credentials: bool, credentials_file: Path | None, ask: bool, from_stdin: bool,
+) -> None:  # fmt: skip
+    """Change what is said of a camera."""
+    from index.cameras import KEEP
+    from index.credentials import camera_url
+    from vault.secrets import join_url
+
+    credentials = given_credentials(credentials_file, ask, from_stdin)
+    if no_credentials and credentials:
+        raise UsageError("--no-credentials together with new credentials means nothing; leave one out")
+    secret: Any = KEEP
+    with open_session(session) as node:
+        if url or credentials or no_credentials:
+            box = node.folder.credentials()
+            address = url or _address(camera_url(node.cameras.get(camera_id), box))
+            if no_credentials:
+                address = join_url(address, None, None)
+            url, secret = sealed(address, credentials, box)
+        changed = node.cameras.set(
+            camera_id, url=url, secret=secret, site=site, name=name, transport=transport, enabled=enabled
+        )
+    click.echo(f"camera {changed.id} changed")
+
+
+@camera.command("remove")
+@click.argument("camera_id", metavar="ID")
+@pass_session
+def remove(session: Session, camera_id: str) -> None:
+    """End a camera's recording. What was recorded stays, and so does its number."""
+    with open_session(session) as node:
+        removed = node.cameras.remove(camera_id)
+    click.echo(f"camera {removed.id} is recorded no more; its footage stays")
+
+
+@camera.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--dry-run", is_flag=True, help="Check the file and add nothing.")
+@pass_session
+def import_(session: Session, file: Path, dry_run: bool) -> None:
+    """Add all cameras of a CSV file, or none when one row of it is wrong.
+
+    The first line names the columns: id and url, and if wanted site, name, transport, user, password. The text is UTF-8 or
+    GB 18030. Problems are listed with their row, counted as a spreadsheet counts.
+    """
+    from index.camera_table import MAX_FILE_BYTES, Problem, read_table
+    from index.cameras import NewCamera
+    from vault.files import store_error
+
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise UsageError(f"{file}: no such file") from None
+    except OSError as error:
+        raise store_error(f"reading {file}", error) from error
+    lines, problems = read_table(data)
+    with open_session(session) as node:
+        box = node.folder.credentials()
+        taken = {item.id for item in node.cameras.list()}
+        node.sites.ensure_default()
+        sites = {site.id for site in node.sites.list()}
+        rows = []
+        for line in lines:
+            if line.id in taken:
+                problems.append(Problem(line.row, f"there is a camera {line.id} already"))
+            if (line.site or DEFAULT_SITE) not in sites:
+                problems.append(Problem(line.row, f"there is no site {plain((line.site or '')[:80])!r}"))
+            credentials = (line.user, line.password or "") if line.user is not None else None
+            url, secret = sealed(line.url, credentials, box)
+            rows.append(NewCamera(line.id, url, secret, line.site or DEFAULT_SITE, line.name, line.transport))
+        for problem in problems:
+            click.echo(f"{file}: row {problem.row}: {plain(problem.text)}", err=True)
+        if problems:
+            raise ConfigError(f"{file}: {counted(len(problems), 'problem')}; nothing was imported")
+        if not dry_run:
+            node.cameras.import_rows(rows)
+    click.echo(f"{counted(len(rows), 'camera')} {'would be added' if dry_run else 'added'}")
+
+
+def _address(split: Any) -> str:
+    """The whole address again, from its parts."""
+    from vault.secrets import join_url
+
+    return join_url(split.url, split.user, split.password)
+
+
+def _state(item: Camera) -> str:
+    return "removed" if item.is_removed else "on" if item.enabled else "off"
+
+
+def _as_json(item: Camera) -> dict[str, Any]:
+    return {
+        "id": item.id, "number": item.number, "url": item.url, "credentials": item.secret is not None, "site": item.site,
+        "name": item.name, "transport": item.transport, "state": _state(item), "added": format_us(item.added_us),
+        "removed": None if item.removed_us is None else format_us(item.removed_us),
+        "first_record": None if item.first_record_us is None else format_us(item.first_record_us),
+    }  # fmt: skip

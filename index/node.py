@@ -1,0 +1,56 @@
+"""A node's data folder opened for use: index, registry, spool and store together. What is done with them is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+
+from index.cameras import Cameras
+from index.catalog import Catalog
+from index.environment import Environment
+from index.registry import Registry
+from index.sites import Sites
+from vault.clock import Clock
+from vault.config import Config
+from vault.datafolder import DataFolder
+from vault.spool import Spool
+from vault.store.interface import ObjectStore
+from vault.store.local import LocalStore
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Everything open; closed at the end of `open_node`."""
+
+    folder: DataFolder
+    config: Config
+    clock: Clock
+    environment: Environment
+    spool: Spool
+    store: ObjectStore
+    registry: Registry
+
+    @property
+    def catalog(self) -> Catalog:
+        return Catalog(self.environment, self.clock)
+
+    @property
+    def cameras(self) -> Cameras:
+        return Cameras(self.registry, self.clock)
+
+    @property
+    def sites(self) -> Sites:
+        return Sites(self.registry, self.clock)
+
+
+@contextmanager
+def open_node(folder: DataFolder, config: Config, clock: Clock) -> Iterator[Node]:
+    """Open a data folder's parts; one at a time in a process. Raises what each of them raises when it is opened."""
+    with ExitStack() as stack:
+        environment = stack.enter_context(Environment(folder.index, config.index.map_bytes, clock))
+        spool = stack.enter_context(Spool(folder.spool))
+        store = stack.enter_context(closing(LocalStore(folder.store(config))))
+        # Objects of the registry wait in the spool under the very key that they will have in the store.
+        waiting = stack.enter_context(closing(LocalStore(folder.spool)))
+        yield Node(folder, config, clock, environment, spool, store, Registry(environment, waiting))

@@ -1,0 +1,130 @@
+"""Commands that receive from cameras or play one: `simulate rtsp`. What they run is in the modules they import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vault.console import Session, pass_session, stop_on_signals
+from vault.errors import UsageError
+
+if TYPE_CHECKING:
+    from ingest.simulate.run import Simulator
+
+_BITRATE_UNITS = {"k": 1_000, "M": 1_000_000}
+
+
+def inner_loop() -> str:
+    """Which form of the per-packet code runs: `compiled` or `interpreted`."""
+    from ingest.rtp import inner
+
+    return "interpreted" if (inner.__file__ or "").endswith(".py") else "compiled"
+
+
+def bitrate(text: str) -> int:
+    """`4M`, `512k` or bits a second. Raises UsageError."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _BITRATE_UNITS else (text, "")
+    try:
+        return int(float(number) * _BITRATE_UNITS.get(unit, 1))
+    except (ValueError, OverflowError):
+        raise UsageError(f"{text[:20]!r} is not a bit rate: write 4M, 512k or bits a second") from None
+
+
+@click.group()
+def simulate() -> None:
+    """Cameras that are not there, to try things and to size a machine with."""
+
+
+@simulate.command("rtsp")
+@click.option("--cameras", type=click.IntRange(1, 4096), default=1, show_default=True, help="How many.")
+@click.option("--bitrate", "bits", default="4M", show_default=True, help="Of the picture: 4M, 512k.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8554, show_default=True, help="TCP port; 0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--codec", type=click.Choice(["h264", "h265"]), default="h264", show_default=True, help="Of the picture.")
+@click.option("--audio", type=click.Choice(["none", "aac", "alaw", "ulaw"]), default="none", show_default=True, help="Sound.")
+@click.option("--size", default="1920x1080", show_default=True, help="Of the picture.")
+@click.option("--fps", type=click.IntRange(1, 120), default=25, show_default=True, help="Pictures a second.")
+@click.option(
+    "--gop", type=click.IntRange(1, 14400), default=50, show_default=True, help="Pictures from key frame to key frame."
+)
+@click.option("--udp", is_flag=True, help="Offer UDP only; without it the client chooses.")
+@click.option(
+    "--auth", type=click.Choice(["none", "basic", "md5", "sha256"]), default="none", show_default=True, help="Ask for it."
+)
+@click.option(
+    "--credentials-file", type=click.Path(path_type=Path, dir_okay=False), help="One line USER:PASSWORD that --auth asks for."
+)
+@click.option("--misbehave", "faults", multiple=True, metavar="KIND[:OPTION=VALUE,…]", help="Do something wrong; see below.")
+@pass_session
+def rtsp(
+    session: Session, cameras: int, bits: str, port: int, host: str, codec: str, audio: str, size: str, fps: int, gop: int,
+    udp: bool, auth: str, credentials_file: Path | None, faults: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Serve simulated cameras at rtsp://HOST:PORT/cam/1 and on, until stopped.
+
+    They play a loop that is encoded once and then kept in the cache of the user.
+
+    \b
+    --misbehave may be given several times, such as
+      drop:rate=1%              stall:after=10,for=5,every=60
+      jump:by=3600,after=20     close:after=30,cameras=1-3+7
+    """
+    from index.camera_cli import given_credentials
+    from ingest.simulate.gate import Scheme
+    from ingest.simulate.loop import LoopSpec
+    from ingest.simulate.misbehave import parse_misbehaviour
+    from ingest.simulate.run import Carriage, SimulatorOptions, run_simulator
+    from vault.media import Codec
+
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"{size[:20]!r} is not a size: write 1920x1080")
+    credentials = given_credentials(credentials_file, ask=False, from_stdin=False)
+    if auth != "none" and credentials is None:
+        raise UsageError("--auth needs --credentials-file")
+    options = SimulatorOptions(
+        cameras=cameras,
+        spec=LoopSpec(
+            codec=Codec(codec), width=int(width), height=int(height), fps=fps, bitrate=bitrate(bits), gop=gop,
+            seconds=max(4, -(-gop // fps)), audio=None if audio == "none" else Codec(audio),
+        ),
+        host=host,
+        port=port,
+        carriage=Carriage.UDP if udp else Carriage.BOTH,
+        auth=None if auth == "none" else Scheme(auth),
+        user=credentials[0] if credentials else "",
+        password=credentials[1] if credentials else "",
+        misbehave=tuple(parse_misbehaviour(text) for text in faults),
+    )  # fmt: skip
+    with stop_on_signals() as stop:
+        run_simulator(options, stop, _say_addresses, _encoding(session))
+
+
+def _say_addresses(simulator: Simulator) -> None:
+    urls = simulator.urls
+    for url in urls if len(urls) <= 8 else [urls[0], "…", urls[-1]]:
+        click.echo(url)
+
+
+def _encoding(session: Session) -> Callable[[float], None]:
+    """Tells how far the encoding of a loop is, to a terminal."""
+    from vault.console import Progress, is_terminal
+
+    line = Progress("encoding", 100, session.clock if is_terminal() else None)
+    done = 0
+
+    def tell(part: float) -> None:
+        nonlocal done
+        now = int(part * 100)
+        line.advance(now - done)
+        done = now
+        if part >= 1:
+            line.finish()
+
+    return tell
+
+
+COMMANDS: tuple[click.Command, ...] = (simulate,)
