@@ -1,7 +1,8 @@
 """The door to the inner loop, compiled or interpreted: import its names from here and nowhere else.
 
-An extension module beside its source is what Python imports by itself. STREAMVAULT_INTERPRETED=1 in the environment,
-which a spawned process inherits, takes the source even so.
+An extension module beside its source is what Python imports by itself. STREAMVAULT_INNER=interpreted in the environment,
+which a spawned process inherits, takes the source even so; STREAMVAULT_INTERPRETED=1 is the same in a word that is easier
+to remember.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class SourceOnly(MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, source, loader=SourceFileLoader(fullname, source))
 
 
-if os.environ.get("STREAMVAULT_INTERPRETED") == "1":
+if os.environ.get("STREAMVAULT_INNER") == "interpreted" or os.environ.get("STREAMVAULT_INTERPRETED") == "1":
     sys.meta_path.insert(0, SourceOnly())
 
 from ingest.rtp import inner as _inner  # noqa: E402

@@ -4,6 +4,7 @@ from ingest.rtp cimport flags, octets
 
 
 cdef int MAX_DROPOUT, MAX_LATE
+cdef bytearray _NOWHERE
 
 
 cdef class Track:
@@ -28,7 +29,7 @@ cdef class Track:
     cpdef carry(self)
     cdef int shift(self, Py_ssize_t by) except -1
     cdef int settle_limit(self) except -1
-    @cython.locals(at=Py_ssize_t, first=cython.uint, head=cython.uint, sequence=cython.uint)
+    @cython.locals(at=Py_ssize_t, first=cython.int, head=cython.int, sequence=cython.longlong)
     cdef int packet(self, const unsigned char* data, Py_ssize_t start, Py_ssize_t end, list frames) except -1
     @cython.locals(timestamp=cython.uint, ssrc=cython.uint, broken=cython.int, ahead=cython.longlong)
     cdef int turn(self, const unsigned char* data, Py_ssize_t start, long long sequence, list frames) except -1
