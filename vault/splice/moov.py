@@ -1,0 +1,129 @@
+"""The `moov` of a clip (ISO/IEC 14496-12 §8): sample tables from lanes and layout, built with numpy.
+
+One edit a track and never an empty one: players play the first of two edits twice or the second not at all.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+from vault.media import Int64s, UInt32s
+from vault.segment.boxes import box, full_box
+from vault.segment.entries import sample_entry
+from vault.segment.movie import MOVIE_TIMESCALE, mvhd
+from vault.splice.lanes import Lane
+from vault.splice.layout import Layout
+from vault.splice.ticks import run_lengths
+from vault.timebase import US
+
+_U32 = 2**32 - 1
+_COUNT = struct.Struct(">I")
+_SECONDS_1904 = 2_082_844_800
+_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+_UNDETERMINED = 0x55C4
+_DATA_HERE = box(b"dinf", full_box(b"dref", 0, 0, _COUNT.pack(1), full_box(b"url ", 0, 1)))
+
+
+def build_moov(lanes: Sequence[Lane], layout: Layout, start_us: int, before_bytes: int) -> bytes:
+    """The whole box. `before_bytes` of other boxes stand in front of it in the file and 16 bytes of `mdat` header behind it.
+
+    Its own length decides where the payload begins; so it is built once to be measured where chunk offsets may need 64 bits.
+    """
+    tables = [_tables(lane) for lane in lanes]
+    wide = before_bytes + layout.size + sum(map(len, tables)) + 16 * sum(len(c[0]) for c in layout.chunks) + 2**20 > _U32
+    shift = 0
+    for _ in range(2):
+        traks = [
+            _trak(number, lane, stable, _chunks(lane, chunks, shift, wide), start_us)
+            for number, (lane, stable, chunks) in enumerate(zip(lanes, tables, layout.chunks, strict=True), 1)
+        ]
+        duration = max(_movie_ticks(lane.shown, lane.params.timescale) for lane in lanes)
+        moov = box(b"moov", mvhd(start_us, duration, len(lanes)), *traks)
+        if shift:
+            break
+        shift = before_bytes + len(moov) + 16
+    return moov
+
+
+def _trak(number: int, lane: Lane, tables: bytes, chunks: bytes, start_us: int) -> bytes:
+    params, created = lane.params, max(start_us, 0) // US + _SECONDS_1904
+    shown = _movie_ticks(lane.shown, params.timescale)
+    audio = params.codec.is_audio
+    enabled = 3 if lane.enabled and (audio or params.codec.is_video) else 0
+    tkhd = full_box(
+        b"tkhd",
+        1,
+        enabled,
+        struct.pack(">QQI4xQ8x", created, created, number, shown),
+        struct.pack(">HHH2x", 0, 1 if audio else 0, 0x0100 if audio else 0),
+        _MATRIX,
+        struct.pack(">II", max(item.width for item in lane.entries) << 16, max(item.height for item in lane.entries) << 16),
+    )
+    edit = full_box(b"elst", 1, 0, struct.pack(">IQqHH", 1, shown, lane.media_time, 1, 0))
+    mdhd = full_box(b"mdhd", 1, 0, struct.pack(">QQIQHH", created, created, params.timescale, lane.end, _UNDETERMINED, 0))
+    if params.codec.is_video:
+        handler, name, media_header = b"vide", b"video", full_box(b"vmhd", 0, 1, bytes(8))
+    elif audio:
+        handler, name, media_header = b"soun", b"audio", full_box(b"smhd", 0, 0, bytes(4))
+    else:
+        handler, name, media_header = b"meta", b"opaque", full_box(b"nmhd", 0, 0)
+    hdlr = full_box(b"hdlr", 0, 0, bytes(4), handler, bytes(12), name + b"\x00")
+    minf = box(b"minf", media_header, _DATA_HERE, box(b"stbl", tables, chunks))
+    return box(b"trak", tkhd, box(b"edts", edit), box(b"mdia", mdhd, hdlr, minf))
+
+
+def _tables(lane: Lane) -> bytes:
+    """The boxes of `stbl` that do not depend on where the bytes are (§8.5.2, §8.6, §8.7.3)."""
+    entries = [sample_entry(item) for item in lane.entries]
+    boxes = [full_box(b"stsd", 0, 0, _COUNT.pack(len(entries)), *entries)]
+    boxes.append(_runs(b"stts", 0, *run_lengths(np.diff(lane.dts, append=lane.end))))
+    if lane.cts is not None and lane.cts.any():
+        boxes.append(_ctts(lane.cts))
+    if lane.sync is not None and len(lane.sync) < len(lane.dts):
+        boxes.append(full_box(b"stss", 0, 0, _COUNT.pack(len(lane.sync)), (lane.sync + 1).astype(">u4").tobytes()))
+    boxes.append(_stsz(lane.size))
+    return b"".join(boxes)
+
+
+def _ctts(cts: Int64s) -> bytes:
+    """Version 1, signed (§8.6.1.3). libav looks for the most negative offset in all entries but the last two and else complains
+    of a presentation before decoding; where it stands there, two entries of no samples follow, which it and others skip."""
+    counts, values = run_lengths(cts)
+    if values[-2:].min() < min(int(values[:-2].min(initial=0)), 0):
+        counts, values = np.append(counts, [0, 0]), np.append(values, [0, 0])
+    return _runs(b"ctts", 1, counts, values)
+
+
+def _runs(kind: bytes, version: int, counts: Int64s, values: Int64s) -> bytes:
+    out = np.empty((len(counts), 2), dtype=">u4")
+    out[:, 0] = counts
+    out[:, 1] = values & _U32
+    return full_box(kind, version, 0, _COUNT.pack(len(counts)), out.tobytes())
+
+
+def _stsz(size: UInt32s) -> bytes:
+    """Always a table: VLC loses a second of G.711 where the size is said once."""
+    return full_box(b"stsz", 0, 0, struct.pack(">II", 0, len(size)), size.astype(">u4").tobytes())
+
+
+def _chunks(lane: Lane, chunks: tuple[Int64s, Int64s, Int64s], shift: int, wide: bool) -> bytes:
+    """`stsc` and `stco` or `co64` (§8.7.4, §8.7.5)."""
+    numbers, places, entries = chunks
+    per_chunk = np.diff(numbers, append=len(lane.dts))
+    change = np.ones(len(numbers), np.bool_)
+    change[1:] = (per_chunk[1:] != per_chunk[:-1]) | (entries[1:] != entries[:-1])
+    first = np.flatnonzero(change)
+    runs = np.empty((len(first), 3), dtype=">u4")
+    runs[:, 0] = first + 1
+    runs[:, 1] = per_chunk[first]
+    runs[:, 2] = entries[first] + 1
+    stsc = full_box(b"stsc", 0, 0, _COUNT.pack(len(runs)), runs.tobytes())
+    kind, width = (b"co64", ">u8") if wide else (b"stco", ">u4")
+    return stsc + full_box(kind, 0, 0, _COUNT.pack(len(places)), (places + shift).astype(width).tobytes())
+
+
+def _movie_ticks(ticks: int, timescale: int) -> int:
+    return (ticks * MOVIE_TIMESCALE + timescale // 2) // timescale
