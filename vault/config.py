@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 from vault.errors import ConfigError
 from vault.files import store_error
 
-MAX_FILE_BYTES = 1024 * 1024
-"""A configuration longer than this is some other file."""
+MAX_FILE_BYTES = 64 * 1024
+MAX_LINE_BYTES = 4096
+"""A configuration with more than these is some other file. The parser's time is the square of a dotted key's length."""
 
 _T = TypeVar("_T")
 
@@ -138,6 +139,8 @@ def parse(data: bytes, path: Path) -> Config:
     """The configuration in `data`; `path` is for messages. Raises ConfigError naming file and key, never another exception."""
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{path}: longer than {MAX_FILE_BYTES} bytes; that is no configuration")
+    if max(map(len, data.split(b"\n"))) > MAX_LINE_BYTES:
+        raise ConfigError(f"{path}: has a line longer than {MAX_LINE_BYTES} bytes; that is no configuration")
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -208,7 +211,7 @@ def _value(where: str, item: dataclasses.Field[Any], value: object) -> int | flo
     # Written so that `nan` fails too.
     if not low <= value <= high:
         # A hexadecimal integer may have more digits than Python agrees to print.
-        shown = str(value) if -(10**18) < value < 10**18 else "it"
+        shown = str(value) if isinstance(value, float) or abs(value) < 10**18 else "it"
         raise ConfigError(f"{where}: {shown} is outside {low:,} to {high:,}")
     return value if whole else float(value)
 

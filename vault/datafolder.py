@@ -68,7 +68,7 @@ class DataFolder:
             names = set(os.listdir(path))
             if "VERSION" in names:
                 raise Refused(f"{path}: is a data folder already; nothing was changed")
-            if foreign := sorted(names - _OURS):
+            if foreign := sorted(name for name in names if name.removesuffix(".new") not in _OURS):
                 raise Refused(f"{path}: is not empty ({foreign[0][:60]!r} is in it); name a new or an empty folder")
             path.chmod(0o700)
             for part in (folder.index, folder.spool, folder.run, folder.key_file.parent, path / "store"):

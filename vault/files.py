@@ -5,6 +5,7 @@ Nothing here knows what the bytes are. A durable write is temp name, fsync, rena
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -83,10 +84,13 @@ def write_new_file(path: Path, data: Buffer) -> None:
     """Make a durable file of mode 0600 under a name that must be free. Raises FileExistsError, OSError.
 
     The bytes are complete before the name appears. A crash leaves the old state and at most a `.new` file beside it, which
-    the next attempt overwrites.
+    the next attempt replaces.
     """
     temporary = path.with_name(path.name + ".new")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    # Replaced and not opened again: its mode or its owner may be another, and what is written may be a key.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         write_all(fd, 0, [data])
         os.fsync(fd)
