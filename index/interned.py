@@ -53,6 +53,23 @@ class Interned:
         return found
 
 
+class InternedText(Interned):
+    """Interned texts, with those that were read kept decoded."""
+
+    def __init__(self, table: Table, width: int) -> None:
+        super().__init__(table, width)
+        self._texts: dict[int, str] = {}
+
+    def text(self, txn: ReadTxn, at: int) -> str:
+        """The text of an id. Raises Damaged when there is none."""
+        found = self._texts.get(at)
+        if found is None:
+            found = self.value(txn, at).decode(errors="replace")
+            if not isinstance(txn, WriteTxn):
+                self._texts[at] = found
+        return found
+
+
 @lru_cache(maxsize=4096)
 def encode_params(tracks: tuple[TrackParams, ...]) -> bytes:
     """The tracks' parameters as canonical JSON."""

@@ -11,6 +11,7 @@ from index.catalog import Catalog
 from index.environment import Environment
 from index.registry import Registry
 from index.sites import Sites
+from index.timeline import Timeline
 from vault.clock import Clock
 from vault.config import Config
 from vault.datafolder import DataFolder
@@ -34,6 +35,10 @@ class Node:
     @property
     def catalog(self) -> Catalog:
         return Catalog(self.environment, self.clock)
+
+    @property
+    def timeline(self) -> Timeline:
+        return Timeline(self.environment)
 
     @property
     def cameras(self) -> Cameras:

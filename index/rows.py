@@ -47,6 +47,12 @@ class State(enum.IntEnum):
     DELETING = 3
 
 
+# A table is several times as fast as calling the enumeration, and a lookup makes three of them.
+_PLACES = {int(item): item for item in Place}
+_STATES = {int(item): item for item in State}
+_FLAGS = {value: SegmentFlag(value) for value in range(16)}
+
+
 @dataclass(frozen=True, slots=True)
 class NewRow:
     """A closed segment to commit: what the recorder or recovery knows of it.
@@ -157,7 +163,8 @@ def unpack_row(raw_key: bytes, raw: bytes, class_name: Callable[[int], str]) -> 
     try:
         camera, start_us, epoch = KEY.unpack(raw_key)
         version, state, place, flags, class_id, sequence, duration, tail, params, size, min_until, digest = ROW.unpack(raw)
-    except struct.error as error:
+        state, place = _STATES[state], _PLACES[place]
+    except (struct.error, KeyError) as error:
         raise Damaged(f"a segment row of {len(raw_key)}+{len(raw)} bytes is not one of ours; run `index rebuild`") from error
     if version != ROW_VERSION:
         raise Damaged(f"segment row of version {version}, this program knows {ROW_VERSION}: use the newer program")
@@ -170,9 +177,9 @@ def unpack_row(raw_key: bytes, raw: bytes, class_name: Callable[[int], str]) -> 
         params,
         class_name(class_id),
         min_until,
-        SegmentFlag(flags),
-        Place(place),
-        State(state),
+        _FLAGS[flags] if flags in _FLAGS else SegmentFlag(flags),
+        place,
+        state,
     )
 
 

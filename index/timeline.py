@@ -6,6 +6,7 @@ Where footage of two epochs overlaps, the runs are one.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from index.environment import Environment, ReadTxn, Table
 from index.gaps import COVER_TOLERANCE_US, expired_over, gaps_over
-from index.rows import KEY, ROW, SegmentRow, State, unpack_row
+from index.rows import KEY, ROW, SegmentRow, State
 from index.writes import SegmentWriter, usage_of
 from vault.ids import CameraNumber
 from vault.timebase import MAX_US, Interval, subtract, union
@@ -33,8 +34,9 @@ _ROWS = np.dtype(
         "itemsize": ROW.size,
     }
 )
-_STATE_AT = 1
-_DURATION_AT = 12
+_COMMITTED = int(State.COMMITTED)
+_GLANCE = struct.Struct("<xB10xI")
+unpack_key, unpack_glance = KEY.unpack, _GLANCE.unpack_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +67,27 @@ class Timeline:
 
     def find(self, camera: CameraNumber, at_us: int) -> SegmentRow | None:
         """The segment that holds this instant; where several do, the one that began last."""
-        prefix = camera.to_bytes(4, "big")
         oldest_us = -1
         with self._env.read() as txn:
             for raw_key, raw in txn.before(Table.SEGMENTS, KEY.pack(camera, at_us + 1, 0)):
-                start_us = int.from_bytes(raw_key[4:12], "big")
-                if not raw_key.startswith(prefix) or start_us < oldest_us:
+                number, start_us, _ = unpack_key(raw_key)
+                if number != camera or start_us < oldest_us:
                     return None
-                duration = int.from_bytes(raw[_DURATION_AT : _DURATION_AT + 4], "little")
-                if start_us + duration > at_us and raw[_STATE_AT] == State.COMMITTED:
-                    return self._row(txn, raw_key, raw)
+                state, duration = unpack_glance(raw)
+                if start_us + duration > at_us and state == _COMMITTED:
+                    return self._segments.row(txn, raw_key, raw)
                 if oldest_us < 0:
                     oldest_us = max(0, at_us - usage_of(txn, camera).longest_us)
         return None
+
+    def last_end_us(self, camera: CameraNumber) -> int | None:
+        """Where the camera's newest segment ends, whatever its state; None when it has none."""
+        with self._env.read() as txn:
+            last = txn.last_before(Table.SEGMENTS, KEY.pack(camera, 2**64 - 1, 2**32 - 1))
+        if last is None:
+            return None
+        number, start_us, _ = unpack_key(last[0])
+        return start_us + unpack_glance(last[1])[1] if number == camera else None
 
     def span(self, camera: CameraNumber, interval: Interval) -> list[SegmentRow]:
         """Every segment that shares an instant with the range, by start, then epoch."""
@@ -86,7 +96,7 @@ class Timeline:
         while at is not None:
             with self._env.read() as txn:
                 items, at = _piece(txn, at, KEY.pack(camera, interval.end_us, 0))
-                rows = (self._row(txn, raw_key, raw) for raw_key, raw in items)
+                rows = (self._segments.row(txn, raw_key, raw) for raw_key, raw in items)
                 found.extend(row for row in rows if row.state is State.COMMITTED and row.end_us > interval.start_us)
         return found
 
@@ -142,9 +152,6 @@ class Timeline:
             due = _without(due, [Interval(row.start_us, end_us)])
         gaps.extend(Gap(piece.start_us, piece.end_us, UNKNOWN) for piece in due)
         return View(tuple(runs), _same_reason_joined(gaps), tuple(gone))
-
-    def _row(self, txn: ReadTxn, raw_key: bytes, raw: bytes) -> SegmentRow:
-        return unpack_row(raw_key, raw, lambda at: self._segments.classes.value(txn, at).decode())
 
     def _first_key(self, camera: CameraNumber, interval: Interval) -> bytes | None:
         with self._env.read() as txn:

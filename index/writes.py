@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from index.environment import ReadTxn, Table, WriteTxn
-from index.interned import Interned, encode_params
+from index.interned import Interned, InternedText, encode_params
 from index.rows import (
     CAMERA,
     KEY,
@@ -32,10 +32,10 @@ class SegmentWriter:
 
     def __init__(self) -> None:
         self.params = Interned(Table.PARAMS, 4)
-        self.classes = Interned(Table.CLASSES, 2)
+        self.classes = InternedText(Table.CLASSES, 2)
 
     def row(self, txn: ReadTxn, raw_key: bytes, raw: bytes) -> SegmentRow:
-        return unpack_row(raw_key, raw, lambda at: self.classes.value(txn, at).decode())
+        return unpack_row(raw_key, raw, lambda at: self.classes.text(txn, at))
 
     def get(self, txn: ReadTxn, key: SegmentKey) -> SegmentRow | None:
         """The row of exactly this key, sequence included."""
