@@ -11,7 +11,7 @@ from ingest.rtp import flags, octets
 from ingest.rtp.track import Track
 
 if TYPE_CHECKING:
-    from ingest.rtp.octets import Octets
+    from ingest.rtp.octets import Frames, Octets
 
 MAX_AAC_BYTES = 64 << 10
 """Of one AAC access unit; the standard's own bound for two channels is 1,536."""
@@ -52,7 +52,7 @@ class AacTrack(Track):
         self.need = 0
         self.skip = False
 
-    def payload(self, data: Octets, at: int, end: int, marker: int, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def payload(self, data: Octets, at: int, end: int, marker: int, frames: Frames) -> int:
         """The AU header section, then the access units (RFC 3640 §3.2)."""
         if at == end or self.skip:
             return 0
@@ -91,7 +91,7 @@ class AacTrack(Track):
             timestamp = (timestamp + self.unit_ticks) & 0xFFFFFFFF
         return 0
 
-    def fragment(self, data: Octets, at: int, end: int, size: int, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def fragment(self, data: Octets, at: int, end: int, size: int, frames: Frames) -> int:
         """A piece of one access unit of `size` bytes (§3.2.3.3): each has the whole unit's size in its header."""
         if (self.need and size != self.need) or size > self.unit_limit:
             return self.refuse()
@@ -118,7 +118,7 @@ class AacTrack(Track):
         self.flags |= flags.DAMAGED
         return 0
 
-    def finish(self, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def finish(self, frames: Frames) -> int:
         """An access unit whose last fragment never came goes."""
         self.skip = False
         if self.need:
@@ -152,7 +152,7 @@ class G711Track(Track):
         # The timestamp of the byte that follows what is left over.
         self.due = 0
 
-    def payload(self, data: Octets, at: int, end: int, marker: int, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def payload(self, data: Octets, at: int, end: int, marker: int, frames: Frames) -> int:
         """One byte a tick and channel (RFC 3551 §4.5.14)."""
         size = end - at
         over = self.pos - self.start
@@ -174,7 +174,7 @@ class G711Track(Track):
             timestamp += self.sample_ticks
         return 0
 
-    def chop(self, timestamp: int, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def chop(self, timestamp: int, frames: Frames) -> int:
         """The next 20 ms are one sample."""
         stop = self.pos
         self.pos = self.start + self.sample_bytes
@@ -182,7 +182,7 @@ class G711Track(Track):
         self.pos = stop
         return 0
 
-    def pad(self, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def pad(self, frames: Frames) -> int:
         """What is left over becomes a whole sample; the flags belong to what comes after it."""
         over = self.pos - self.start
         stop = self.start + self.sample_bytes
@@ -196,7 +196,7 @@ class G711Track(Track):
         self.flags = kept
         return 0
 
-    def finish(self, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def finish(self, frames: Frames) -> int:
         """A new timestamp ends nothing here."""
         return 0
 
@@ -209,7 +209,7 @@ class OpaqueTrack(Track):
     def __init__(self, index: int, payload_type: int = -1) -> None:
         Track.__init__(self, index, payload_type, MAX_OPAQUE_BYTES)
 
-    def payload(self, data: Octets, at: int, end: int, marker: int, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def payload(self, data: Octets, at: int, end: int, marker: int, frames: Frames) -> int:
         """The framing of RFC 4571 §2. The marker bit ends a sample where a payload has one to end (RFC 3550 §5.1)."""
         size = end - at
         if size:

@@ -6,9 +6,12 @@ Import its names from `ingest.rtp.engine`, which chooses between the compiled an
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ingest.rtp.track import Track
+
+if TYPE_CHECKING:
+    from ingest.rtp.octets import Frames
 
 MAX_CONTROL = 256
 """RTCP packets one walk hands on; more in one read are a hostile peer's and are dropped."""
@@ -28,7 +31,7 @@ def walk(
     start: int,
     end: int,
     channels: list[Track | Channel | None],
-    frames: list[tuple[int, int, int, int, int]],
+    frames: Frames,
     control: list[tuple[int, bytes]],
 ) -> int:
     """Walk the interleaved frames (RFC 2326 §10.12) of `buf[start:end]`; the number of bytes used.
@@ -60,9 +63,7 @@ def walk(
     return at - start
 
 
-def feed_datagram(
-    track: Track, buf: bytearray | bytes, start: int, end: int, frames: list[tuple[int, int, int, int, int]]
-) -> None:
+def feed_datagram(track: Track, buf: bytearray | bytes, start: int, end: int, frames: Frames) -> None:
     """One RTP packet at `buf[start:end]`, as UDP brought it. Raises ValueError for a range outside `buf` only."""
     if not 0 <= start <= end <= len(buf):
         raise ValueError(f"there is no packet at bytes {start} to {end} of {len(buf)}")

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 Octets = bytes | bytearray
 
+Frame = tuple[int, int, int, int, int]
+"""A complete access unit: track, RTP timestamp, offset and size in the track's arena, flags (`ingest.rtp.flags`)."""
+
+Frames = list[Frame]
+
 
 def u16(data: Octets, at: int) -> int:
     """Big-endian 16 bits."""

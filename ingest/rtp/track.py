@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ingest.rtp import flags, octets
 
 if TYPE_CHECKING:
-    from ingest.rtp.octets import Octets
+    from ingest.rtp.octets import Frame, Frames, Octets
 
 MAX_UNIT_BYTES = 8 << 20
 """An access unit above this is dropped: no camera makes one, a hostile one would."""
@@ -90,7 +90,7 @@ class Track:
         self._arena: bytearray | None = None
         self._pin: memoryview | None = None
         self._carried = b""
-        self.last_frame: tuple[int, int, int, int, int] | None = None
+        self.last_frame: Frame | None = None
         self.last_frame_at = 0
 
     @property
@@ -153,7 +153,7 @@ class Track:
             self.limit = self.capacity
         return 0
 
-    def packet(self, data: Octets, start: int, end: int, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def packet(self, data: Octets, start: int, end: int, frames: Frames) -> int:
         """One RTP packet at `[start, end)` of `data` (RFC 3550 §5.1). Whatever is in it, it raises nothing."""
         at = start + 12
         if at > end:
@@ -190,7 +190,7 @@ class Track:
             return 0
         return self.payload(data, at, end, head & 0x80, frames)
 
-    def turn(self, data: Octets, start: int, sequence: int, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def turn(self, data: Octets, start: int, sequence: int, frames: Frames) -> int:
         """The packet does not simply follow: a new timestamp, a loss, a new source. 1 when its payload is to be used."""
         timestamp = octets.u32(data, start + 4)
         ssrc = octets.u32(data, start + 8)
@@ -234,7 +234,7 @@ class Track:
         self.base = self.highest = sequence
         return 0
 
-    def payload(self, data: Octets, at: int, end: int, marker: int, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def payload(self, data: Octets, at: int, end: int, marker: int, frames: Frames) -> int:
         """The payload `[at, end)`, maybe empty, of a packet that follows the one before; for the subclass."""
         return 0
 
@@ -243,13 +243,13 @@ class Track:
         self.flags |= flags.DAMAGED
         return 0
 
-    def finish(self, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def finish(self, frames: Frames) -> int:
         """No more comes for the unit under way."""
         if self.pos > self.start:
             self.emit(self.timestamp, frames)
         return 0
 
-    def emit(self, timestamp: int, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def emit(self, timestamp: int, frames: Frames) -> int:
         """The bytes from `start` to `pos` are one access unit; the next begins behind them."""
         frame = (self.index, timestamp, self.start, self.pos - self.start, self.flags)
         self.last_frame = frame

@@ -13,7 +13,7 @@ from ingest.rtp.track import MAX_UNIT_BYTES, Track
 from vault.media import Codec
 
 if TYPE_CHECKING:
-    from ingest.rtp.octets import Octets
+    from ingest.rtp.octets import Frames, Octets
 
 MAX_NALS = 4096
 """Of one access unit; more are a hostile peer's."""
@@ -49,7 +49,7 @@ class VideoTrack(Track):
         self.annexb = False
         self.clean = 0
 
-    def payload(self, data: Octets, at: int, end: int, marker: int, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def payload(self, data: Octets, at: int, end: int, marker: int, frames: Frames) -> int:
         """RFC 6184 §5.6 to §5.8, RFC 7798 §4.4."""
         body = at + self.fu_at
         if body < end and data[at] == self.fu_first and data[body] == self.fu_middle:
@@ -260,7 +260,7 @@ class VideoTrack(Track):
             at = octets.skip_escaped(self.data, at, end, size)
         return 0
 
-    def reopen(self, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def reopen(self, frames: Frames) -> int:
         """A camera that sets the marker bit behind every slice: when the unit under way begins with a slice that does not
         begin a picture, it belongs to the unit before it of the same timestamp (first_mb_in_slice of H.264 §7.3.3,
         first_slice_segment_in_pic_flag of H.265 §7.3.6.1: a first bit of 1 begins a picture).
@@ -289,7 +289,7 @@ class VideoTrack(Track):
         self.flags |= flags.DAMAGED
         return 0
 
-    def finish(self, frames: list[tuple[int, int, int, int, int]]) -> int:
+    def finish(self, frames: Frames) -> int:
         """A unit without a picture waits for the next one."""
         self.end_fragments()
         if self.skip:
