@@ -19,9 +19,9 @@ _BITRATE_UNITS = {"k": 1_000, "M": 1_000_000}
 
 def inner_loop() -> str:
     """Which form of the per-packet code runs: `compiled` or `interpreted`."""
-    from ingest.rtp import inner
+    from ingest.rtp.engine import inner_kind
 
-    return "interpreted" if (inner.__file__ or "").endswith(".py") else "compiled"
+    return inner_kind()
 
 
 def bitrate(text: str) -> int:

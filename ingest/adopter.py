@@ -1,0 +1,146 @@
+"""Spool files that nobody records into any more: closed by recovery and committed under their old epoch, or dropped.
+
+A file is left alone while the process that writes it lives (it holds the file's lock). Run at start and after every loss of
+a worker; each step may be repeated.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from index.catalog import Catalog, RowsRefused
+from index.rows import NewRow, Place
+from ingest.closer import Keep
+from vault.clock import Clock
+from vault.config import Config
+from vault.digest import file_digest
+from vault.errors import NotFound, StreamvaultError
+from vault.ids import CameraNumber, SegmentKey
+from vault.logs import Log
+from vault.media import SegmentTable
+from vault.retain import min_until_us
+from vault.segment.read import tail_length
+from vault.segment.recover import recover
+from vault.source import FileSource
+from vault.spool import Spool
+
+log = Log("ingest.adopter")
+
+BATCH = 32
+
+
+@dataclass(slots=True)
+class Adopted:
+    """What a round did. `busy`: files whose writer still lives; look again later."""
+
+    committed: list[SegmentKey] = field(default_factory=list)
+    emptied: list[SegmentKey] = field(default_factory=list)
+    dropped: list[SegmentKey] = field(default_factory=list)
+    busy: list[SegmentKey] = field(default_factory=list)
+    failed: list[SegmentKey] = field(default_factory=list)
+
+
+class Adopter:
+    """One round at a time; called from the supervisor's own thread for it."""
+
+    def __init__(
+        self, spool: Spool, catalog: Catalog, clock: Clock, config: Config, keep_of: Callable[[CameraNumber], Keep]
+    ) -> None:
+        self._spool = spool
+        self._catalog = catalog
+        self._clock = clock
+        self._zone = config.retention.zone
+        self._keep_of = keep_of
+
+    def adopt(self, stop: Callable[[], bool] = lambda: False) -> Adopted:
+        """Take in every spool file of an epoch that is over, and drop those that the store has already."""
+        done = Adopted()
+        listing = self._spool.scan()
+        for odd in listing.odd:
+            log.warning("not ours in the spool, left alone", path=odd)
+        rows: list[NewRow] = []
+        for key in listing.keys:
+            if stop():
+                break
+            try:
+                row = self._one(key, done)
+            except NotFound:
+                continue
+            except StreamvaultError as error:
+                log.error("spool file not adopted, kept as it is", key=key.object_key, error=str(error))
+                done.failed.append(key)
+                continue
+            if row is not None:
+                rows.append(row)
+            if len(rows) >= BATCH:
+                self._commit(rows, done)
+                rows = []
+        self._commit(rows, done)
+        return done
+
+    def _one(self, key: SegmentKey, done: Adopted) -> NewRow | None:
+        row = self._catalog.row(key)
+        if row is not None:
+            if row.place is Place.STORE:
+                self._spool.remove(key)
+                done.dropped.append(key)
+            return None
+        if key.epoch >= self._catalog.epoch(key.camera):
+            # Somebody records under it, or is about to commit it.
+            return None
+        fd = self._spool.open_for_repair(key)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                done.busy.append(key)
+                return None
+            return self._recover(key, done)
+        finally:
+            os.close(fd)
+
+    def _recover(self, key: SegmentKey, done: Adopted) -> NewRow | None:
+        if self._catalog.row(key) is not None:
+            # Its writer committed it between our look and our lock.
+            return None
+        path, closed_us, keep = self._spool.path_of(key), self._clock.now_us(), self._keep_of(key.camera)
+        # A crash's segment counts its days from now: in doubt, keep.
+        until_us = min_until_us(max(key.start_us, closed_us), closed_us, keep.days, self._zone)
+        table = recover(path, closed_us=closed_us, site_class=keep.site_class, min_until_us=until_us)
+        if table is None:
+            self._spool.remove(key)
+            done.emptied.append(key)
+            return None
+        with FileSource(path) as source:
+            return row_of(table, source.size, tail_length(source), file_digest(path))
+
+    def _commit(self, rows: list[NewRow], done: Adopted) -> None:
+        if not rows:
+            return
+        try:
+            self._catalog.commit(rows, adopt=True)
+        except RowsRefused as error:
+            log.error("adopted segments refused by the index, kept in the spool", error=str(error))
+        for row in rows:
+            log.info("segment adopted", key=row.key.object_key, end_us=row.end_us)
+            done.committed.append(row.key)
+
+
+def row_of(table: SegmentTable, size_bytes: int, tail_bytes: int, digest: bytes) -> NewRow:
+    """The row that commits a closed segment, from what its own box says."""
+    info = table.info
+    return NewRow(
+        key=info.head.key,
+        end_us=info.end_us,
+        size_bytes=size_bytes,
+        blake3=digest,
+        tail_bytes=tail_bytes,
+        params=tuple(track.params for track in table.tracks),
+        site_class=info.site_class,
+        min_until_us=info.min_until_us,
+        flags=info.flags,
+        gap_before=info.head.gap_before,
+    )

@@ -1,0 +1,182 @@
+"""One camera inside a worker: connect, sweep, record, and after a failure connect again with back-off."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from ingest.arenas import READ_LIMIT_BYTES, Arenas
+from ingest.events import EpochNeeded, GapStarted, RecordingStarted
+from ingest.hold import Sweep
+from ingest.jobs import Job
+from ingest.messages import CameraSpec, CameraStatus, GapNews, News, RecordingNews
+from ingest.reasons import Reason
+from ingest.recorder import Recorder
+from ingest.source import Frame, Source
+from vault.errors import SourceError, SourceRefused
+from vault.logs import Log
+from vault.timebase import US
+
+log = Log("ingest.camera")
+
+HANDSHAKE_US = 50_000
+"""How often a connection that is being made is looked at."""
+
+SERVICE_US = US
+FIRST_BACKOFF_US = US // 2
+LAST_BACKOFF_US = 30 * US
+STEADY_US = 10 * US
+"""A connection that recorded this long was a good one: the next failure starts the back-off anew."""
+
+MAX_READS = 16
+"""Sets of buffers that one sweep may fill: a camera that sends without end must not hold up the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a worker paces its cameras, µs."""
+
+    nominal_us: int
+    audio_wait_us: int
+    sweep_us: int
+    connect_us: int
+    silence_us: int
+
+
+class CameraTask:
+    """Driven by the sweep loop: `step` when `due_us` has come; jobs and news are taken by the loop afterwards."""
+
+    def __init__(
+        self, spec: CameraSpec, pace: Pace, arenas: Arenas, connect: Callable[[CameraSpec, int], Source], mono_us: int
+    ) -> None:
+        """`connect` makes the source for a spec; it does not block and reports errors as the source's failure."""
+        self.spec = spec
+        self.due_us = mono_us
+        self.news: list[News] = []
+        self._pace = pace
+        self._arenas = arenas
+        self._connect = connect
+        self._recorder = Recorder(
+            spec.number, spec.id, spec.epoch, nominal_us=pace.nominal_us, audio_wait_us=pace.audio_wait_us, gap=spec.gap
+        )
+        self._epoch = spec.epoch
+        self._source: Source | None = None
+        self._began = False
+        self._service_us = 0
+        self._connected_us = 0
+        self._data_us = 0
+        self._backoff_us = FIRST_BACKOFF_US
+        self._received = 0
+        self._lost = 0
+        self._why = ""
+        self._spread = spec.number * 2654435761 % 1000 / 1000
+
+    def status(self) -> CameraStatus:
+        lost = self._lost + (self._source.lost_packets if self._source else 0)
+        recorder = self._recorder
+        return CameraStatus(self._epoch, recorder.recording, recorder.recorded_to_us, self._received, lost, self._why)
+
+    def step(self, now_us: int, mono_us: int) -> None:
+        """Whatever is due for this camera at this moment."""
+        if self._source is None:
+            self._source = self._connect(self.spec, mono_us)
+            self._connected_us = self._data_us = mono_us
+            self._service_us = 0
+            self._began = False
+        source = self._source
+        if mono_us >= self._service_us or not source.playing:
+            source.service(mono_us)
+            self._service_us = mono_us + SERVICE_US
+        if source.failure is None and source.playing:
+            if not self._began:
+                self._recorder.begin(source.tracks, mono_us)
+                self._began = True
+                self.due_us = mono_us + int(self._pace.sweep_us * self._spread)
+            self._sweep(source, now_us, mono_us)
+        if source.failure is not None:
+            self._failed(source, source.failure, mono_us)
+        elif not source.playing:
+            self.due_us = mono_us + HANDSHAKE_US
+        elif mono_us - self._data_us > self._pace.silence_us:
+            error = SourceError(f"no data for {self._pace.silence_us / US:g} s: connecting anew")
+            self._failed(source, error, mono_us, Reason.STALLED)
+
+    def _sweep(self, source: Source, now_us: int, mono_us: int) -> None:
+        recorder = self._recorder
+        for report in source.reports():
+            recorder.sender_report(report.track, report.ntp_us, report.timestamp)
+        large = [not track.codec.is_audio for track in source.tracks]
+        if not any(large):
+            large = [True] * len(large)
+        for _ in range(MAX_READS):
+            arenas = self._arenas.take(large, source.carried())
+            frames: list[Frame] = []
+            count = source.sweep(arenas, frames, READ_LIMIT_BYTES, mono_us)
+            if frames:
+                recorder.accept(Sweep(frames, arenas, now_us, mono_us, partial(self._arenas.give_back, arenas)))
+            else:
+                self._arenas.give_back(arenas)
+            if count:
+                self._received += count
+                self._data_us = mono_us
+                if recorder.recording:
+                    self._why = ""
+                    if mono_us - self._connected_us > STEADY_US:
+                        self._backoff_us = FIRST_BACKOFF_US
+            if count < READ_LIMIT_BYTES or source.failure is not None:
+                break
+        else:
+            self.due_us = mono_us
+            return
+        self.due_us = max(self.due_us, mono_us) if self.due_us > mono_us else mono_us + source.pace_us(self._pace.sweep_us)
+
+    def _failed(self, source: Source, error: SourceError, mono_us: int, reason: Reason | None = None) -> None:
+        if reason is None:
+            reason = (
+                Reason.REFUSED if isinstance(error, SourceRefused) else Reason.CLOSED if self._began else Reason.UNREACHABLE
+            )
+        log.warning("camera lost", camera=self.spec.id, reason=str(reason), error=str(error))
+        self._why = str(error)
+        self._drop(source)
+        self._recorder.end(str(reason))
+        self.due_us = mono_us + int(self._backoff_us * (0.75 + random.random() / 2))
+        self._backoff_us = min(LAST_BACKOFF_US, self._backoff_us * 2)
+
+    def _drop(self, source: Source) -> None:
+        self._lost += source.lost_packets
+        source.close()
+        self._source = None
+        self._began = False
+
+    def clock_stepped(self) -> None:
+        self._recorder.host_clock_stepped()
+
+    def grant_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._recorder.grant_epoch(epoch)
+
+    def end(self, reason: str) -> None:
+        """Stop for good: what is here is written, the source is let go."""
+        if self._source is not None:
+            self._drop(self._source)
+        self._recorder.end(reason)
+
+    def take_jobs(self) -> list[Job]:
+        jobs, self._recorder.jobs = self._recorder.jobs, []
+        return jobs
+
+    def take_news(self) -> tuple[list[News], bool]:
+        """News for the supervisor, and whether the recorder waits for a new epoch."""
+        needs_epoch = False
+        news, self.news = self.news, []
+        for event in self._recorder.events:
+            if isinstance(event, GapStarted):
+                news.append(GapNews(self.spec.number, event.start_us, event.reason))
+            elif isinstance(event, RecordingStarted):
+                news.append(RecordingNews(self.spec.number, event.start_us))
+            elif isinstance(event, EpochNeeded):
+                needs_epoch = True
+        self._recorder.events.clear()
+        return news, needs_epoch

@@ -1,0 +1,85 @@
+"""Decode times from presentation times: RTP carries only the latter (RFC 6184 §5.1), MP4 wants both. Sans-IO.
+
+Access units come in decode order, each with its presentation time. The n-th decode time is the n-th smallest presentation
+time: strictly rising, no later than needed, and the same whatever came before. To know it one must have seen `depth` further
+units, where `depth` is the stream's reorder depth; without B-frames that is none and nothing waits.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+MAX_DEPTH = 16
+"""The largest reorder depth the standards allow (H.264 §A.3.1 max_num_reorder_frames, H.265 §A.4)."""
+
+LEARN_UNITS = 50
+"""Where the parameter sets do not tell the depth, watch this many units with a guard of LEARN_DEPTH, then trust what was seen."""
+
+LEARN_DEPTH = 2
+
+
+class DecodeTimes(Generic[T]):
+    """Gives each pushed item its decode time, in order."""
+
+    def __init__(self, depth: int | None) -> None:
+        """`depth` None: not known, learn it."""
+        self._known = depth is not None
+        self.depth = LEARN_DEPTH if depth is None else min(depth, MAX_DEPTH)
+        self._seen_depth = 0
+        self._count = 0
+        self._last: int | None = None
+        self._times: list[int] = []
+        self._recent: deque[int] = deque(maxlen=MAX_DEPTH)
+        self._highest = -(1 << 62)
+        self._waiting: deque[tuple[int, T]] = deque()
+
+    @property
+    def waiting(self) -> deque[tuple[int, T]]:
+        """(presentation time, item) that have no decode time yet, in decode order."""
+        return self._waiting
+
+    def passes(self, pts: int) -> bool:
+        """The common case in one call: nothing waits or needs to, and `pts` rises; then it is the decode time itself."""
+        if self.depth or self._waiting or pts <= self._highest:
+            return False
+        self._highest = self._last = pts
+        self._recent.append(pts)
+        return True
+
+    def push(self, pts: int, item: T) -> list[tuple[int, int, T]]:
+        """One more unit in decode order; returns those that are settled as (dts, pts, item)."""
+        if pts < self._highest:
+            # The reorder depth is how many units came before this one and are shown after it.
+            ahead = sum(1 for time in self._recent if time > pts)
+            if ahead > self._seen_depth:
+                self._seen_depth = ahead
+                self.depth = max(self.depth, ahead)
+        else:
+            self._highest = pts
+        self._recent.append(pts)
+        heapq.heappush(self._times, pts)
+        self._waiting.append((pts, item))
+        self._count += 1
+        if not self._known and self._count == LEARN_UNITS:
+            self.depth = self._seen_depth
+        return self._settle(self.depth)
+
+    def flush(self) -> list[tuple[int, int, T]]:
+        """No more units come (a gap, the end): settle all that wait."""
+        return self._settle(0)
+
+    def _settle(self, keep: int) -> list[tuple[int, int, T]]:
+        out: list[tuple[int, int, T]] = []
+        while len(self._waiting) > keep:
+            dts = heapq.heappop(self._times)
+            if self._last is not None and dts <= self._last:
+                # The depth was larger than known, or a camera repeats a timestamp: time still has to rise.
+                dts = self._last + 1
+            self._last = dts
+            pts, item = self._waiting.popleft()
+            out.append((dts, pts, item))
+        return out

@@ -1,0 +1,21 @@
+"""Why nothing was recorded: the words of gap rows. A gap's reason is one of these, sometimes with figures behind it."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Reason(enum.StrEnum):
+    CONNECTING = "connecting"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused by camera"
+    CLOSED = "closed by camera"
+    STALLED = "no data from camera"
+    LOST = "packets lost"
+    NO_KEY_FRAME = "waiting for key frame"
+    CLOCK_STEP = "host clock stepped"
+    DISK = "disk full or failing"
+    CRASH = "crash"
+    STOPPED = "recorder stopped"
+    DISABLED = "recording switched off"
+    TAKEN_OVER = "taken over"

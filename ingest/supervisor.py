@@ -1,0 +1,258 @@
+"""The supervisor: every second it compares what should record with what does, and puts the difference right.
+
+It owns the worker processes, opens gap rows for what is missed, adopts what a lost worker left in the spool, and uploads.
+The watch loop itself never touches the index or the store: those may block, and then somebody has to be awake.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+
+from index.holder import HolderWatch
+from index.node import Node, open_node
+from ingest.adopter import Adopter
+from ingest.crew import Crewman
+from ingest.keeper import Keeper, Wanted
+from ingest.messages import CameraStatus, Dropped, Ended, GapNews, News, RecordingNews, Shutdown, Start, Stop
+from ingest.reasons import Reason
+from ingest.uploader import Uploader
+from vault.clock import Clock, SystemClock
+from vault.config import Config
+from vault.datafolder import DataFolder
+from vault.errors import StreamvaultError
+from vault.ids import CameraNumber
+from vault.logs import Log
+from vault.timebase import US
+
+log = Log("ingest.supervisor")
+
+LOOK_SECONDS = 0.1
+LOCK_HELD_US = 10 * US
+"""A child that holds the index's write lock this long stops every other writer: it is killed."""
+
+ADOPT_SECONDS = 5.0
+SHUTDOWN_US = 30 * US
+RETAKE_US = 5 * US
+"""A camera that its worker let go of is assigned again after this long."""
+
+REFUSED_US = 60 * US
+"""A camera whose credentials cannot be opened is tried again after this long."""
+
+
+class Supervisor:
+    """`run` until `stop` is set."""
+
+    def __init__(self, node: Node, stop: threading.Event) -> None:
+        self._node = node
+        self._clock: Clock = node.clock
+        self._stop = stop
+        count = node.config.recording.workers or os.cpu_count() or 1
+        self._crew = [Crewman(slot, node.folder.path.absolute(), node.config) for slot in range(count)]
+        self._keeper = Keeper(node, node.folder.credentials())
+        self._uploader = Uploader(node.spool, node.store, node.catalog, node.registry)
+        self._adopter = Adopter(node.spool, node.catalog, node.clock, node.config, self._keeper.keep_of)
+        self._adopt_now = threading.Event()
+        self._adopting = threading.Thread(target=self._adopt, name="adopter", daemon=True)
+        self._adopt_stop = threading.Event()
+        self._slots: dict[CameraNumber, Crewman] = {}
+        self._taking: dict[CameraNumber, Wanted] = {}
+        self._current: dict[CameraNumber, Wanted] = {}
+        self._compared_us = 0
+        self._not_before: dict[CameraNumber, int] = {}
+        self._last_end: dict[CameraNumber, int] = {}
+        self._holder = HolderWatch()
+
+    def run(self) -> None:
+        """Record until told to stop; then close and commit everything, and say in the gap rows that it was on purpose."""
+        self._keeper.start()
+        self._uploader.start()
+        # Epochs are raised by the first takes; what an earlier run left is adopted after them.
+        self._adopting.start()
+        while not self._stop.wait(LOOK_SECONDS):
+            mono_us = self._clock.mono_us()
+            self._watch(mono_us)
+            self._hand_out()
+            if mono_us - self._compared_us >= US:
+                self._compare(mono_us)
+                self._break_stuck_lock(mono_us)
+                self._write_status()
+        self._shut_down()
+
+    # Workers.
+
+    def _watch(self, mono_us: int) -> None:
+        for man in self._crew:
+            for news in man.hear(mono_us):
+                self._take_in(man, news, mono_us)
+            why = man.is_lost(mono_us)
+            if why is not None:
+                log.error("worker lost", slot=man.slot, pid=man.pid, why=why, cameras=len(man.assigned))
+                self._lose(man, mono_us)
+            if man.process is None and mono_us >= man.due_us and not self._stop.is_set():
+                man.start(mono_us)
+                self._compared_us = 0
+
+    def _lose(self, man: Crewman, mono_us: int) -> None:
+        """Whatever it recorded stays in the spool; its cameras go on elsewhere under new epochs."""
+        man.kill()
+        for number in list(man.assigned):
+            self._gap(number, str(Reason.CRASH))
+            self._unassign(number)
+        man.cameras.clear()
+        man.back_off(mono_us)
+        self._adopt_now.set()
+
+    def _take_in(self, man: Crewman, news: News, mono_us: int) -> None:
+        if isinstance(news, GapNews):
+            self._last_end[news.number] = news.start_us
+            self._keeper.gap(news.number, news.start_us, news.reason)
+        elif isinstance(news, RecordingNews):
+            self._keeper.gap_ended(news.number, news.start_us)
+        elif isinstance(news, Dropped):
+            log.warning("camera let go", camera=news.number, reason=news.reason)
+            self._gap(news.number, news.reason)
+            self._unassign(news.number)
+            self._not_before[news.number] = mono_us + RETAKE_US
+            self._adopt_now.set()
+        elif isinstance(news, Ended):
+            man.ended = True
+        else:
+            for number, status in news.cameras.items():
+                if status.recorded_to_us:
+                    self._last_end[number] = status.recorded_to_us
+
+    def _gap(self, number: CameraNumber, reason: str) -> None:
+        end_us = self._last_end.get(number)
+        if end_us:
+            self._keeper.gap(number, end_us, reason)
+
+    # What should record against what does.
+
+    def _compare(self, mono_us: int) -> None:
+        self._compared_us = mono_us
+        wanted = self._keeper.wanted
+        for number, man in list(self._slots.items()):
+            if number not in wanted:
+                man.tell(Stop(number, str(Reason.DISABLED)))
+                self._unassign(number)
+        if all(man.process is None for man in self._crew):
+            return
+        for number, want in wanted.items():
+            if number in self._taking or self._not_before.get(number, 0) > mono_us:
+                continue
+            # A camera whose address, transport or site changed is begun anew by its worker.
+            if number not in self._slots or self._current[number] != want:
+                self._taking[number] = want
+                self._keeper.take(want, str(Reason.CONNECTING))
+
+    def _hand_out(self) -> None:
+        """Cameras whose epoch was raised go to the worker that has the fewest."""
+        while not self._keeper.taken.empty():
+            spec = self._keeper.taken.get()
+            want = self._taking.pop(spec.number)
+            alive = [man for man in self._crew if man.process is not None]
+            if spec.number not in self._keeper.wanted or not alive:
+                continue
+            man = self._slots.get(spec.number) or min(alive, key=lambda one: len(one.assigned))
+            man.assigned[spec.number] = spec
+            self._slots[spec.number], self._current[spec.number] = man, want
+            man.tell(Start(spec))
+        while not self._keeper.refused.empty():
+            number, _ = self._keeper.refused.get()
+            self._taking.pop(number, None)
+            self._not_before[number] = self._clock.mono_us() + REFUSED_US
+
+    def _unassign(self, number: CameraNumber) -> None:
+        man = self._slots.pop(number, None)
+        if man is not None:
+            man.assigned.pop(number, None)
+
+    def _break_stuck_lock(self, mono_us: int) -> None:
+        """A stopped process that holds LMDB's write lock stops every writer; a killed one does not."""
+        holder = self._node.environment.holder()
+        if self._holder.held_us(holder, mono_us) <= LOCK_HELD_US or holder is None:
+            return
+        for man in self._crew:
+            if man.pid == holder.pid:
+                log.error("worker holds the index's lock, killed", slot=man.slot, pid=man.pid, work=holder.label)
+                self._lose(man, mono_us)
+                return
+        log.error("another process holds the index's lock", pid=holder.pid, work=holder.label)
+
+    # The spool.
+
+    def _adopt(self) -> None:
+        """Its own thread: recovery reads whole files."""
+        self._adopt_stop.wait(1.0)
+        while not self._adopt_stop.is_set():
+            try:
+                done = self._adopter.adopt(self._adopt_stop.is_set)
+                if done.committed or done.emptied or done.dropped:
+                    log.info(
+                        "spool looked through", adopted=len(done.committed), empty=len(done.emptied), dropped=len(done.dropped)
+                    )
+            except StreamvaultError as error:
+                log.error("spool not looked through", error=str(error))
+            self._adopt_now.clear()
+            if self._adopt_now.wait(ADOPT_SECONDS * 12) and not self._adopt_stop.wait(1.0):
+                continue
+
+    # What people see, and the end.
+
+    def _write_status(self) -> None:
+        """`run/status.json`, anew each second: what each camera does. Not durable, and not read by anything that decides."""
+        path = self._node.folder.run / "status.json"
+        cameras = {str(number): _shown(man.cameras.get(number), man.pid) for number, man in self._slots.items()}
+        whole = {"at_us": self._clock.now_us(), "pid": os.getpid(), "cameras": cameras}
+        temporary = path.with_suffix(".new")
+        try:
+            temporary.write_text(json.dumps(whole), encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            log.warning("status not written", error=str(error))
+
+    def _shut_down(self) -> None:
+        deadline_us = self._clock.mono_us() + SHUTDOWN_US
+        for man in self._crew:
+            man.tell(Shutdown(str(Reason.STOPPED)))
+        while any(man.process is not None for man in self._crew) and self._clock.mono_us() < deadline_us:
+            for man in self._crew:
+                for news in man.hear(self._clock.mono_us()):
+                    self._take_in(man, news, 0)
+                if man.process is not None and not man.process.is_alive():
+                    for news in man.hear(self._clock.mono_us()):
+                        self._take_in(man, news, 0)
+                    man.kill()
+            threading.Event().wait(0.02)
+        for man in self._crew:
+            if man.process is not None:
+                log.error("worker did not end in time, killed", slot=man.slot, pid=man.pid)
+                man.kill()
+        self._adopt_stop.set()
+        self._adopt_now.set()
+        self._adopting.join(timeout=30)
+        self._keeper.stop()
+        self._uploader.stop()
+        self._write_status()
+
+
+def _shown(status: CameraStatus | None, pid: int | None) -> dict[str, object]:
+    if status is None:
+        return {"state": "starting", "worker": pid}
+    return {
+        "state": "recording" if status.recording else "waiting",
+        "worker": pid,
+        "epoch": status.epoch,
+        "recorded_to_us": status.recorded_to_us,
+        "received_bytes": status.received_bytes,
+        "lost_packets": status.lost_packets,
+        "why": status.why,
+    }
+
+
+def run_node(folder: DataFolder, config: Config, stop: threading.Event, clock: Clock | None = None) -> None:
+    """Record into a data folder until `stop` is set. Raises Busy when another supervisor does."""
+    with folder.supervisor_lock(), open_node(folder, config, clock or SystemClock()) as node:
+        Supervisor(node, stop).run()

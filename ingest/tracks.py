@@ -1,0 +1,175 @@
+"""A track as the recorder sees it: its parameters, its place in media time, its delay, its bond to the master. Sans-IO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ingest.clockmap import DelayFilter, RunClock, Unwrapper
+from ingest.decodetime import DecodeTimes
+from ingest.parameters import ParameterSets, parameter_nal_units
+from ingest.reasons import Reason
+from vault.media import Codec, TrackParams
+from vault.segment.params import reorder_depth
+from vault.timebase import ticks_to_us, us_to_ticks
+
+Held = tuple[bytearray | bytes, int, int, int]
+"""A master's unit that waits for its decode time: buffer, offset, size, flags."""
+
+_GAP_SECONDS = 2
+_SAMPLE_TICKS = {Codec.AAC: 1024, Codec.ALAW: 160, Codec.ULAW: 160}
+
+SR_TRUST_US = 5_000
+ARRIVAL_TRUST_US = 200_000
+"""How far audio must be off before its bond to the video is corrected: measured by sender reports, or by arrival only."""
+
+
+class RecordedTrack:
+    """One track of one connection. Times are ticks of `rate`; `media` numbers are unwrapped RTP timestamps."""
+
+    def __init__(self, codec: Codec, rate: int, params: TrackParams | None) -> None:
+        """`params` None: a video track whose parameter sets have not been seen (they are in the stream only)."""
+        self.codec = codec
+        self.rate = rate
+        self._sets = ParameterSets(codec, params.sets if params else ()) if codec.is_video else None
+        self.params = self._sets.params() if self._sets else params
+        self._unwrap = Unwrapper()
+        self._peek = Unwrapper()
+        self._rebase = 0
+        self.started = False
+        self.last_media = 0
+        self.last_dts = 0
+        self.nominal_ticks = rate // 25
+        self.sample_ticks = _SAMPLE_TICKS.get(codec, rate // 25)
+        self.gap_ticks = _GAP_SECONDS * rate
+        self.back_ticks = rate // 2
+        self.delay = DelayFilter()
+        self.times: DecodeTimes[Held] = DecodeTimes(self._depth())
+        self.lead_us = 0
+        self.aligned = False
+        self.lost_packets = 0
+        self._lost_before = 0
+        self._report: tuple[int, int] | None = None
+        self.camera_offset_us: int | None = None
+
+    def _depth(self) -> int | None:
+        if not self.codec.is_video:
+            return 0
+        return None if self.params is None else reorder_depth(self.params)
+
+    def description(self) -> TrackParams:
+        assert self.params is not None
+        return self.params
+
+    def to_us(self, ticks: int) -> int:
+        return ticks_to_us(ticks, self.rate)
+
+    @property
+    def last_us(self) -> int:
+        """Media time of the newest unit, µs."""
+        return ticks_to_us(self.last_media, self.rate)
+
+    def restart(self) -> None:
+        """A new run of the same connection: delays are measured afresh; unwrapping goes on."""
+        self.delay = DelayFilter()
+        self.times = DecodeTimes(self._depth())
+        self.started = False
+        self.aligned = False
+        self._peek = replace(self._unwrap)
+
+    def learn(self, unit: memoryview) -> bool:
+        """Take in the parameter sets of a unit. True when the track's parameters are other than before."""
+        if self._sets is None or not self._sets.update(parameter_nal_units(self.codec, unit)):
+            return False
+        params = self._sets.params()
+        if params is None or params == self.params:
+            return False
+        first = self.params is None
+        self.params = params
+        if first:
+            self.times = DecodeTimes(self._depth())
+        return True
+
+    # Media time.
+
+    def media(self, timestamp: int) -> int:
+        return self._unwrap.unwrap(timestamp) + self._rebase
+
+    def peek(self, timestamp: int) -> int:
+        """Media time of a held unit, without moving the track on."""
+        return self._peek.unwrap(timestamp) + self._rebase
+
+    def advance(self, media: int) -> None:
+        step = media - self.last_media
+        if self.started and 0 < step < self.rate:
+            self.nominal_ticks = step
+        self.last_media = media
+        self.started = True
+
+    def rebase(self, media: int, step: int | None = None) -> int:
+        """The camera's timestamps jumped: from here on they are shifted so that this unit follows the last one."""
+        corrected = self.last_media + (self.sample_ticks if step is None else step)
+        self._rebase += corrected - media
+        self._report = None
+        return corrected
+
+    def keep_waiting(self) -> None:
+        """Units that wait for their decode time over a sweep's end keep a copy of their bytes, since the buffers go back."""
+        waiting = self.times.waiting
+        for at, (pts, (arena, offset, size, flags)) in enumerate(waiting):
+            if isinstance(arena, bytearray):
+                waiting[at] = (pts, (bytes(memoryview(arena)[offset : offset + size]), 0, size, flags))
+
+    def silence_reason(self) -> str:
+        """Why there was nothing: with the packets lost in the meantime, where packets were lost."""
+        lost, self._lost_before = self.lost_packets - self._lost_before, self.lost_packets
+        return f"{Reason.LOST}: {lost}" if lost > 0 else str(Reason.STALLED)
+
+    # The bond to the master: master media time = own media time + lead_us.
+
+    def align(self, master_least_us: int) -> None:
+        least = self.delay.least_us
+        self.aligned = least is not None
+        if least is not None:
+            self.lead_us = least - master_least_us
+
+    def align_at(self, media: int, clock: RunClock, now_us: int, origins: list[int], start_us: int, index: int) -> None:
+        """The first sample of a track that is late to begin: it is taken to be as old as its arrival says."""
+        origins[index] = media - max(0, us_to_ticks(now_us - start_us, self.rate))
+        self.lead_us = clock.media_us(now_us) - self.to_us(media)
+        self.aligned = True
+
+    def realign(self, master: RecordedTrack, master_least_us: int) -> None:
+        """At a segment's start: sender reports say best how tracks belong together (RFC 3550 §6.4.1), arrival says it roughly."""
+        if self._report is not None and master._report is not None:
+            wanted = self._report_offset_us(self._report) - master._report_offset_us(master._report)
+            if abs(wanted - self.lead_us) > SR_TRUST_US:
+                self.lead_us = wanted
+        elif self.aligned and (least := self.delay.least_us) is not None:
+            wanted = least - master_least_us
+            if abs(wanted - self.lead_us) > ARRIVAL_TRUST_US:
+                self.lead_us = wanted
+
+    def sender_report(self, ntp_us: int, timestamp: int, clock_utc_us: int | None = None) -> None:
+        """RTCP SR: the camera's wall clock at an RTP timestamp."""
+        if not self.started or self._unwrap.last is None:
+            return
+        near = replace(self._unwrap).unwrap(timestamp) + self._rebase
+        self._report = (ntp_us, near)
+        if clock_utc_us is not None:
+            self.camera_offset_us = ntp_us - clock_utc_us
+
+    def report_media_us(self, timestamp: int) -> int | None:
+        """Where a sender report's timestamp stands in this track's media time, µs."""
+        if not self.started:
+            return None
+        return self.to_us(replace(self._unwrap).unwrap(timestamp) + self._rebase)
+
+    def _report_offset_us(self, report: tuple[int, int]) -> int:
+        ntp_us, media = report
+        return ntp_us - self.to_us(media)
+
+
+def master_index(tracks: Sequence[RecordedTrack]) -> int:
+    """The track that decides where segments end: the first video track, else the first."""
+    return next((i for i, track in enumerate(tracks) if track.codec.is_video), 0)
