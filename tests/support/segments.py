@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,9 +104,8 @@ def make_segment(tracks: list[Track], *, head: SegmentHead | None = None, fragme
         runs, payload = [], []
         for index, track in enumerate(tracks):
             scale = track.params.timescale
-            chosen = [n for n, at in enumerate(track.dts) if start <= at / scale < end]
-            if chosen:
-                a, b = chosen[0], chosen[-1] + 1
+            a, b = (bisect.bisect_left(track.dts, edge, key=lambda at, scale=scale: at / scale) for edge in (start, end))
+            if a < b:
                 cts = track.cts[a:b] if track.cts else None
                 sync = track.sync[a:b] if track.sync else None
                 runs.append(TrackRun(index, track.dts[a:b], cts, [len(s) for s in track.samples[a:b]], sync))
