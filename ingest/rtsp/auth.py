@@ -18,6 +18,7 @@ MAX_CHALLENGES = 16
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"?', re.DOTALL)
 _BARE = re.compile(r"[^,\s]*")
+_SCHEMES = {"basic": "Basic", "digest": "Digest"}
 _HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 _STRENGTH = {"Basic": 0, "MD5": 1, "SHA-256": 2, "SHA-512-256": 3}
 
@@ -32,7 +33,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One challenge: `scheme` in title case, parameter names in lower case."""
+    """One challenge: `scheme` is `Basic`, `Digest` or as written, parameter names are in lower case."""
 
     scheme: str
     params: dict[str, str]
@@ -73,7 +74,7 @@ def parse_challenges(values: Sequence[str]) -> list[Challenge]:
                 continue
             at = _skip_blanks(text, token.end())
             if text[at : at + 1] != "=":
-                out.append(Challenge(token[0].title(), {}))
+                out.append(Challenge(_SCHEMES.get(token[0].lower(), token[0]), {}))
                 continue
             at = _skip_blanks(text, at + 1)
             quoted = _QUOTED.match(text, at)

@@ -139,19 +139,30 @@ class MessageParser:
             raise SourceError(
                 f"{self.garbage_bytes} bytes in a row are neither RTSP nor RTP: not an RTSP server, or bytes were lost"
             )
-        return resumed, True
+        return resumed, resumed > at
 
     def _next_start(self, data: bytes, at: int) -> int:
-        """Where garbage ends: at the next status line, or at a `$` with a channel in use and RTP version 2 behind it."""
+        """Where garbage ends: at the next status line, or at a `$` with a channel in use and RTP version 2 behind it.
+
+        Where the bytes end before that, a byte of the garbage is left in front, so that the caller, who takes any `$` at
+        the front for a frame, comes back here with more.
+        """
+        end = len(data)
         for found in _RESYNC.finditer(data, at + 1):
             here = found.start()
-            if data[here] != DOLLAR:
-                return here
             frame = data[here : here + 5]
-            if (len(frame) < 2 or frame[1] in self.channels) and (len(frame) < 5 or frame[4] >> 6 == 2):
+            if data[here] != DOLLAR or (len(frame) == 5 and frame[1] in self.channels and frame[4] >> 6 == 2):
                 return here
+            if len(frame) == 1 or (len(frame) < 5 and frame[1] in self.channels):
+                end = here
+                break
         kept = next((size for size in (5, 4, 3, 2, 1) if data.endswith(b"RTSP/"[:size])), 0)
-        return max(at + 1, len(data) - kept)
+        if kept and end == len(data):
+            return max(at, end - kept)
+        end = max(at, end - 1)
+        while end > at and data[end] in b"$\r\n \t\0":
+            end -= 1
+        return end
 
     def _take_head(self, data: bytes, at: int) -> int:
         before = len(self._buffer)
