@@ -16,7 +16,7 @@ from vault.secrets import BLANK, redact
 MAX_VALUE_CHARS = 2000
 """A field from outside is cut here, so that a hostile server cannot fill the log with one line."""
 
-_BARE = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f]+")
+_BARE = re.compile(r"[^\s\"=\\]+")
 _SECRET_KEYS = frozenset({"password", "passwd", "secret", "token", "credential", "credentials", "authorization", "key_bytes"})
 
 
@@ -114,10 +114,11 @@ def quote_value(text: str, limit: int = MAX_VALUE_CHARS) -> str:
     """A logfmt value: bare where it may be, else in quotes with `"`, `\\`, line ends and control characters escaped."""
     if len(text) > limit:
         text = text[:limit] + "…"
-    if _BARE.fullmatch(text):
+    if text.isprintable() and _BARE.fullmatch(text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
-    # Whatever is left of control characters and lone surrogates would move a terminal's cursor or break the encoding.
+    # Whatever is left of control characters and lone surrogates would move a terminal's cursor, turn its text round, or break the
+    # encoding.
     return '"' + "".join(c if c.isprintable() or c == " " else ascii(c)[1:-1] for c in escaped) + '"'
 
 

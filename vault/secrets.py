@@ -20,10 +20,13 @@ from vault.files import store_error, write_new_file
 MAX_URL_CHARS = 4096
 BLANK = "***"
 
+# Loose on purpose: it has to tell a host from the front half of `user:pass/word@host`; what it means, the resolver says.
+_HOST = re.compile(r"(?:\[[0-9A-Za-z:.%_-]+\]|[^:\[\]]+)(?::[0-9]{0,5})?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}://")
 # In running text a URL ends at white space. Everything up to the last @ of it is blanked, path or not: a password with a raw
 # slash, quote or @ in it must not show, and a path with an @ may look shorter.
 _WORD = re.compile(r"\S+")
+_MAYBE = re.compile(r"(?i)://|=|%3d")
 # Cameras also take credentials in path or query: /user=admin_password=secret_channel=1_stream=0.sdp, ?token=….
 _PARAMETER = re.compile(r"(?i)(password|passwd|passphrase|pass|pwd|psw|token|secret|auth|signature|sig|api_?key)(=|%3d)[^&\s]*")
 
@@ -61,10 +64,10 @@ def split_url(url: str) -> SplitUrl:
     begin = match.end()
     end = min((at for mark in "/?#" if (at := url.find(mark, begin)) >= 0), default=len(url))
     userinfo, at_sign, host = url[begin:end].rpartition("@")
-    if "@" in url[end:] and not at_sign and not _is_host(host):
-        raise UsageError("the URL's password seems to have a '/', '?' or '#' in it: write them as %2F, %3F, %23")
-    if not host:
-        raise UsageError("the URL names no host")
+    if not _HOST.fullmatch(host):
+        if "@" in url[end:] and not at_sign:
+            raise UsageError("the URL's password seems to have a '/', '?' or '#' in it: write them as %2F, %3F, %23")
+        raise UsageError("the URL names no host, or one that can be none; an IPv6 address stands in brackets")
     public = url[:begin] + host + url[end:]
     if not at_sign:
         return SplitUrl(public, None, None)
@@ -89,9 +92,7 @@ def redact(text: str) -> str:
 
     In doubt it blanks too much. Applying it twice changes nothing more.
     """
-    if "://" in text:
-        text = _WORD.sub(_blank_userinfo, text)
-    return _PARAMETER.sub(rf"\1\2{BLANK}", text)
+    return _WORD.sub(_blank, text) if _MAYBE.search(text) else text
 
 
 def has_secret(url: str) -> bool:
@@ -162,18 +163,21 @@ class CredentialBox:
             ) from None
 
 
-def _blank_userinfo(word: re.Match[str]) -> str:
+def _blank(word: re.Match[str]) -> str:
     # By hand and not by one expression, which would search again from every scheme of a hostile text.
     text = word[0]
     begin, end = text.find("://"), text.rfind("@")
-    return f"{text[: begin + 3]}{BLANK}@{text[end + 1 :]}" if 0 <= begin < end else text
+    if not 0 <= begin < end:
+        return _PARAMETER.sub(rf"\1\2{BLANK}", text)
+    rest = end + 1
+    tail = ""
+    for parameter in _PARAMETER.finditer(text):
+        # A parameter's value with an @ in it: what stands behind the @ is secret too.
+        if parameter.start() < rest < parameter.end():
+            rest, tail = parameter.end(), BLANK
+    return f"{text[: begin + 3]}{BLANK}@{tail}" + _PARAMETER.sub(rf"\1\2{BLANK}", text[rest:])
 
 
 def _unescape(text: str) -> str:
     # Bytes that are no UTF-8 (a Latin-1 password) survive the way through str and back by surrogates.
     return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
-
-
-def _is_host(text: str) -> bool:
-    """A host with an optional port, as far as to tell it from the front half of `user:pass/word@host`."""
-    return bool(re.fullmatch(r"\[[0-9A-Fa-f:.%\w]+\](?::[0-9]{1,5})?|[^:\[\]@]+(?::[0-9]{0,5})?", text))
