@@ -14,8 +14,8 @@ from ingest.rtcpduty import RtcpDuty
 from ingest.rtp.engine import RTCP, Channel, Track, walk
 from ingest.rtp.tracks import make_track
 from ingest.rtsp.client import RtspClient
-from ingest.rtsp.handshake import TransportChoice
 from ingest.rtsp.events import Closed, Described, Failed, NeedUdpPorts, Playing, Reconnect, SetupDone, TrackSkipped
+from ingest.rtsp.handshake import TransportChoice
 from ingest.source import Frame, Report
 from ingest.tracks import RecordedTrack
 from ingest.udp import UdpTrack, bind_pair
@@ -208,6 +208,7 @@ class RtspSource:
             self._channels[channel] = RTCP if is_rtcp else self._media[track]
         self._rest = self._early + self._rest
         self._early = b""
+        self._duty.begin([track.rate for track in self._recorded], self._now_us)
         self.playing = True
 
     # Media.
@@ -229,7 +230,10 @@ class RtspSource:
                 track.carry()
         for recorded, track in zip(self._recorded, self._media, strict=True):
             recorded.lost_packets = track.lost
+        if count:
+            self._duty.swept(self._media, mono_us)
         if self._control:
+            self._now_us = mono_us
             self._take_control()
         elapsed = mono_us - self._swept_us
         if elapsed > 0:
