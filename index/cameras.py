@@ -273,6 +273,16 @@ def camera_from(fields: Fields) -> Camera:
         raise Damaged("a camera in the registry lacks a field; run `index rebuild`") from None
 
 
+def adopt_camera(txn: WriteTxn, camera: Camera) -> None:
+    """Find the camera by its id and never give its number again; for a document that is in the registry already.
+
+    Of several cameras of one id the last one adopted is found, but one that was removed takes the id from none.
+    """
+    if not camera.is_removed or txn.get(Table.NAMES, camera.id.encode()) is None:
+        txn.put(Table.NAMES, camera.id.encode(), CAMERA.pack(camera.number))
+    set_counter(txn, _LAST_NUMBER, max(counter(txn, _LAST_NUMBER), camera.number))
+
+
 def camera_document(number: CameraNumber) -> DocumentName:
     """What the camera's document is called."""
     return DocumentName("cameras", f"{number:010d}")

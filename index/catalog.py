@@ -26,7 +26,7 @@ from index.doom import (
 from index.environment import Environment, Table, WriteTxn
 from index.gaps import carve, close_gap, explain, lasting_gap, open_gap
 from index.interned import decode_params
-from index.rows import GapRow, NewRow, Place, SegmentRow, Usage, key_of_pending
+from index.rows import GapRow, NewRow, Place, SegmentRow, State, Usage, key_of_pending
 from index.writes import SegmentWriter, epoch_of, put_epoch, usage_of
 from vault.clock import Clock, SystemClock
 from vault.errors import FencedOut, NotFound, Refused, UsageError
@@ -146,7 +146,7 @@ class Catalog:
                 value = txn.get(Table.SEGMENTS, raw_key)
                 if value is not None:
                     row = self._segments.row(txn, raw_key, value)
-                    if row.state == row.state.COMMITTED:
+                    if row.state is State.COMMITTED:
                         found.append(row)
                 if len(found) >= limit:
                     break

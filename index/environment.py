@@ -187,7 +187,7 @@ class Environment:
             self._data = path / "data.mdb"
             preallocate(self._data, min(FIRST_BYTES, map_bytes))
             self._dbs = [self._env.open_db(table.name.lower().encode()) for table in Table]
-            self._page_bytes = self._env.stat()["psize"]
+            self.page_bytes = self._env.stat()["psize"]
             self._file_bytes = self._data.stat().st_size
             self._lock_readable = self._prove_lock_word()
             self._env.reader_check()
@@ -264,7 +264,7 @@ class Environment:
         with self.read() as txn:
             live = sum(txn.pages(table) for table in Table)
         used = self._env.info()["last_pgno"] + 1
-        return Space(self.map_bytes, self._data.stat().st_size, used * self._page_bytes, live * self._page_bytes)
+        return Space(self.map_bytes, self._data.stat().st_size, used * self.page_bytes, live * self.page_bytes)
 
     def copy(self, target: Path) -> None:
         """A consistent, compacted copy into the empty folder `target`, while others read and write."""
@@ -284,7 +284,7 @@ class Environment:
             return lock_owner(self._lock_file) == threading.get_native_id()
 
     def _make_room(self, txn: lmdb.Transaction[bytes], frees: bool) -> None:
-        used = (self._env.info()["last_pgno"] + 1) * self._page_bytes
+        used = (self._env.info()["last_pgno"] + 1) * self.page_bytes
         if used <= self._file_bytes - self._file_bytes // _KEEP_FREE:
             return
         wanted = min(self.map_bytes, self._file_bytes + max(FIRST_BYTES, self._file_bytes // 4))
@@ -304,7 +304,7 @@ class Environment:
 
     def _live_bytes(self, txn: lmdb.Transaction[bytes]) -> int:
         view = ReadTxn(txn, self._dbs)
-        return sum(view.pages(table) for table in Table) * self._page_bytes
+        return sum(view.pages(table) for table in Table) * self.page_bytes
 
     def _misuse(self) -> UsageError:
         if not self._pid:
