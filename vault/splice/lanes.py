@@ -200,7 +200,13 @@ def _piece_times(
         return sorted_times, None
     presented = np.empty_like(sorted_times)
     presented[order] = sorted_times
-    return sorted_times, presented - sorted_times
+    decoded = sorted_times
+    if late.any():
+        # GStreamer stops at the first sample that is decoded after the end of the edit, whenever it is presented.
+        decoded = np.minimum(sorted_times, preroll + end - np.arange(len(order), 0, -1))
+        if decoded[0] < floor:
+            decoded = sorted_times
+    return decoded, presented - decoded
 
 
 def _parts_of(piece: Piece, selection: Selection, order: Int64s) -> tuple[Bools, Bools]:
