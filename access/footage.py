@@ -23,6 +23,9 @@ from vault.spool import Spool
 from vault.store.interface import ObjectStore
 from vault.timebase import Interval
 
+REACH_US = 3_000_000
+"""Footage can be read at most this long after it was shown to the camera."""
+
 _MAX_LEAD_IN = 64
 """A camera that sent no key frame for longer than so many segments is shown from its next one."""
 
@@ -40,7 +43,9 @@ class Footage:
         """Runs, gaps and expired time of a range, up to the newest whole fragment. Raises StoreError."""
         with ExitStack() as stack:
             growing = [part.table.info.interval for part in self._growing(camera, stack)]
-        return Timeline(self.environment).view(camera, wanted, growing, self.clock.now_us())
+        # What is on its way from the camera to the disk is not missing yet.
+        due_us = max([self.clock.now_us() - REACH_US, *(interval.end_us for interval in growing)])
+        return Timeline(self.environment).view(camera, wanted, growing, due_us)
 
     @contextmanager
     def parts(self, camera: CameraNumber, wanted: Interval) -> Iterator[list[Part]]:

@@ -1,17 +1,35 @@
-"""Commands that receive from cameras or play one: `simulate rtsp`. What they run is in the modules they import."""
+"""Commands that receive from cameras or play one: `serve`, `demo`, `camera probe`, `simulate rtsp`.
+
+What they run is in the modules they import.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from vault.console import Session, pass_session, stop_on_signals
+from index.camera_cli import camera, credential_options, given_credentials
+from vault.console import (
+    Session,
+    duration_text,
+    json_option,
+    pass_session,
+    plain,
+    print_json,
+    print_table,
+    size_text,
+    stop_on_signals,
+)
 from vault.errors import UsageError
 
 if TYPE_CHECKING:
+    from ingest.probe import Probed
     from ingest.simulate.run import Simulator
 
 _BITRATE_UNITS = {"k": 1_000, "M": 1_000_000}
@@ -31,6 +49,139 @@ def bitrate(text: str) -> int:
         return int(float(number) * _BITRATE_UNITS.get(unit, 1))
     except (ValueError, OverflowError):
         raise UsageError(f"{text[:20]!r} is not a bit rate: write 4M, 512k or bits a second") from None
+
+
+_LEVELS = click.Choice(["debug", "info", "warning", "error"])
+
+
+@click.command()
+@click.option("--only", type=click.Choice(["ingest"]), help="Run one service of the node only.")
+@click.option("--log-level", type=_LEVELS, default="info", show_default=True, help="How much is logged to standard error.")
+@pass_session
+def serve(session: Session, only: str | None, log_level: str) -> None:
+    """Record every camera of the data folder until stopped.
+
+    SIGTERM or Ctrl-C closes every segment properly. Cameras that are added, changed or removed meanwhile are taken up within
+    seconds.
+    """
+    from ingest.supervisor import run_node
+    from vault import logs
+
+    # Recording is all that a node does so far, so that the whole node and `--only ingest` are the same.
+    logs.setup(log_level)
+    folder = session.folder()
+    with stop_on_signals() as stop:
+        run_node(folder, session.config(folder), stop, session.clock)
+
+
+@click.command()
+@click.option("--log-level", type=_LEVELS, default="error", show_default=True, help="How much is logged to standard error.")
+@pass_session
+def demo(session: Session, log_level: str) -> None:
+    """Record four simulated cameras, and say what to try meanwhile.
+
+    The cameras are encoded live, with their name and the running UTC time in the picture. Data go to ./demo-data unless
+    --data says otherwise; a second start goes on there.
+    """
+    from ingest.demo import DEFAULT_DATA, run_demo
+    from vault import logs
+
+    logs.setup(log_level)
+    data = session.data or DEFAULT_DATA
+    with stop_on_signals() as stop:
+        run_demo(data, stop, session.clock, lambda ids: _say_what_to_try(data, ids))
+    click.echo(f"stopped; what was recorded is in {data}")
+
+
+def _say_what_to_try(data: Path, ids: list[str]) -> None:
+    """The commands as they can be typed here: with the path of this very program where it is not on the PATH."""
+    program = "streamvault" if shutil.which("streamvault") else os.path.relpath(sys.argv[0])
+    base = f"{program} --data {data}"
+    click.echo(f"recording {', '.join(ids)} into {data}; stop with Ctrl-C. In another terminal try:")
+    for line in (
+        "camera list",
+        f"timeline {ids[0]} --from now-5m --to now",
+        f"clip {ids[0]} --from now-20s --to now-5s -o clip.mp4",
+        f"snapshot {ids[2]} --at now -o now.jpg",
+        "index stat",
+        "check",
+    ):
+        click.echo(f"  {base} {line}")
+
+
+@camera.command("probe")
+@click.argument("url")
+@click.option(
+    "--transport", type=click.Choice(["auto", "tcp", "udp"]), default="auto", show_default=True, help="How RTP is carried."
+)
+@click.option("--seconds", type=click.FloatRange(0.5, 120), default=3.0, show_default=True, help="How long to listen.")
+@credential_options
+@json_option
+@pass_session
+def probe(
+    session: Session, url: str, transport: str, seconds: float, credentials_file: Path | None, ask: bool, from_stdin: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Connect to a camera and tell what it offers and whether it can be recorded.
+
+    Needs no data folder and stores nothing. Exit code 6 when the camera cannot be recorded.
+    """
+    from index.credentials import with_credentials
+    from ingest.probe import notes
+    from ingest.probe import probe as listen
+    from vault.errors import SourceRefused
+    from vault.secrets import split_url
+
+    credentials = given_credentials(credentials_file, ask, from_stdin)
+    address = split_url(with_credentials(url, *credentials) if credentials else url)
+    found = listen(address, transport, session.config().recording, session.clock, seconds)
+    if as_json:
+        print_json(_probed_as_json(found) | {"notes": list(notes(found))})
+    else:
+        _show_probed(found)
+        for note in notes(found):
+            click.echo(plain(note))
+    if not found.recordable:
+        raise SourceRefused("this camera cannot be recorded as it is")
+
+
+def _show_probed(found: Probed) -> None:
+    seconds = found.listened_us / 1e6
+    rows = []
+    for track in found.tracks:
+        params = track.params
+        what = "" if params is None else f"{params.width}x{params.height}" if params.codec.is_video else params.name
+        if params is not None and params.codec.is_audio:
+            what = f"{params.timescale} Hz, {params.channels} channel{'s' * (params.channels != 1)}"
+        rate = f"{track.size_bytes * 8 / seconds / 1e3:,.0f} kbit/s"
+        rows.append([track.codec, what, f"{track.units / seconds:.1f}", track.key_units, rate])
+    print_table(
+        ["track", "what", "units a second", "key frames", "bit rate"], rows, right=["units a second", "key frames", "bit rate"]
+    )
+    click.echo(
+        f"it played after {duration_text(found.connect_us)} and sent "
+        f"{size_text(sum(track.size_bytes for track in found.tracks))} in {duration_text(found.listened_us)}"
+    )
+    if found.clock_offset_us is not None:
+        click.echo(f"the camera's clock is {found.clock_offset_us / 1e6:+.3f} s from ours")
+
+
+def _probed_as_json(found: Probed) -> dict[str, object]:
+    seconds = found.listened_us / 1e6
+    tracks = [
+        {
+            "codec": track.codec, "clock_rate": track.clock_rate,
+            "width": track.params.width if track.params else None, "height": track.params.height if track.params else None,
+            "channels": track.params.channels if track.params else None,
+            "units_per_second": round(track.units / seconds, 3), "key_units": track.key_units,
+            "bits_per_second": round(track.size_bytes * 8 / seconds),
+        }
+        for track in found.tracks
+    ]  # fmt: skip
+    return {
+        "recordable": found.recordable, "tracks": tracks, "connect_us": found.connect_us, "listened_us": found.listened_us,
+        "lost_packets": found.lost_packets, "clock_offset_us": found.clock_offset_us,
+    }  # fmt: skip
 
 
 @click.group()
@@ -72,7 +223,6 @@ def rtsp(
       drop:rate=1%              stall:after=10,for=5,every=60
       jump:by=3600,after=20     close:after=30,cameras=1-3+7
     """
-    from index.camera_cli import given_credentials
     from ingest.simulate.gate import Scheme
     from ingest.simulate.loop import LoopSpec
     from ingest.simulate.misbehave import parse_misbehaviour
@@ -127,4 +277,4 @@ def _encoding(session: Session) -> Callable[[float], None]:
     return tell
 
 
-COMMANDS: tuple[click.Command, ...] = (simulate,)
+COMMANDS: tuple[click.Command, ...] = (serve, demo, simulate)
