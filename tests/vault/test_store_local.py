@@ -258,3 +258,11 @@ def test_a_temporary_file_of_a_living_process_is_no_leftover(store: LocalStore) 
         LocalStore(store.root).close()
         assert path.exists()
     assert not path.exists()
+
+
+def test_a_probe_of_a_killed_process_is_dropped_from_the_spool_and_nothing_else(store: LocalStore, tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    for name in (".put-1-1-0-abcdef01", ".hidden", "c0000009901"):
+        (tmp_path / "spool" / name).touch()
+    assert store.links_from(tmp_path / "spool")
+    assert sorted(os.listdir(tmp_path / "spool")) == [".hidden", "c0000009901"]

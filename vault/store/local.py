@@ -26,6 +26,7 @@ from vault.store.interface import Failure, Failures, NewObject, ObjectStat, chec
 _NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS})
 """Another file system, or one that has no hard links or no more of them for this file: copy instead."""
 
+_TEMPORARY = ".put-"
 _COPY_BYTES = 512 * 1024
 _SYNC_TOGETHER = 4
 """From this many folders on, one syncfs instead of an fsync each: every fsync is a journal commit of its own."""
@@ -53,7 +54,7 @@ class LocalStore:
             raise store_error(f"opening the store {root} (is its file system mounted?)", error) from error
         try:
             make_folder(root / ".tmp")
-            self._drop_leftovers()
+            self._drop_leftovers(root / ".tmp")
             self._links = hard_links and self._can_link(root / ".tmp")
         except OSError as error:
             self.close()
@@ -67,6 +68,7 @@ class LocalStore:
     def links_from(self, folder: Path) -> bool:
         """Whether files of this folder are put by a hard link, found out by making one. Raises StoreError."""
         try:
+            self._drop_leftovers(folder)
             return self._links and self._can_link(folder)
         except OSError as error:
             raise store_error(f"trying a hard link from {folder} into the store {self.root}", error) from error
@@ -289,9 +291,10 @@ class LocalStore:
         raise StoreError(f"the store {self.root} is another folder than when it was opened; was its file system unmounted?")
 
     @contextlib.contextmanager
-    def _temporary(self) -> Iterator[tuple[int, Path]]:
+    def _temporary(self, folder: Path | None = None) -> Iterator[tuple[int, Path]]:
         """A new file under a temporary name, locked so that nobody takes it for a leftover; the name is gone afterwards."""
-        path = self.root / ".tmp" / f"{os.getpid()}-{threading.get_native_id()}-{next(self._serial)}-{os.urandom(4).hex()}"
+        name = f"{_TEMPORARY}{os.getpid()}-{threading.get_native_id()}-{next(self._serial)}-{os.urandom(4).hex()}"
+        path = (folder or self.root / ".tmp") / name
         with self._alone():
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -312,10 +315,12 @@ class LocalStore:
         finally:
             os.close(fd)
 
-    def _drop_leftovers(self) -> None:
+    def _drop_leftovers(self, folder: Path) -> None:
         """Remove temporary files whose maker is dead: the kernel has let go of its lock."""
-        with self._alone(), os.scandir(self.root / ".tmp") as entries:
+        with self._alone(), os.scandir(folder) as entries:
             for entry in entries:
+                if not entry.name.startswith(_TEMPORARY):
+                    continue
                 with contextlib.suppress(OSError):
                     fd = os.open(entry.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
                     try:
@@ -325,17 +330,15 @@ class LocalStore:
                         os.close(fd)
 
     def _can_link(self, folder: Path) -> bool:
-        """Whether a file of this folder can be linked into the store, found out by doing it."""
-        probe = folder / f".probe-{os.getpid()}-{os.urandom(4).hex()}"
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
-        linked = self.root / ".tmp" / f"link{probe.name}"
-        try:
-            os.link(probe, linked)
+        """Whether a file of this folder can be linked into the store, found out by doing it: one file system may be mounted
+        in two places, and then its number is the same and the link fails."""
+        with self._temporary(folder) as (_, probe):
+            linked = self.root / ".tmp" / f"{probe.name}-link"
+            try:
+                os.link(probe, linked)
+            except OSError as error:
+                if error.errno in _NO_LINK:
+                    return False
+                raise
             os.unlink(linked)
-        except OSError as error:
-            if error.errno in _NO_LINK:
-                return False
-            raise
-        finally:
-            os.unlink(probe)
         return True
