@@ -183,6 +183,10 @@ class Simulator:
         """How often the camera was told to PLAY."""
         return self._cameras[camera].connections
 
+    def listening(self) -> int:
+        """How many connections are open."""
+        return self._server.listening()
+
     def stop(self) -> None:
         """End all connections and the thread; may be called again."""
         if self._thread.is_alive():

@@ -93,6 +93,10 @@ class Server:
         self._stopping.set()
         self._wake_in.send(b"\0")
 
+    def listening(self) -> int:
+        """How many connections are open; from any thread."""
+        return len(self._listeners)
+
     def camera(self, number: int) -> Camera:
         """Raises NotFound."""
         try:
