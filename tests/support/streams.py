@@ -142,7 +142,6 @@ def _encode_audio(codec: str, seconds: float, rate: int, channels: int, sample_f
     encoder.layout = "mono" if channels == 1 else "stereo"
     encoder.format = sample_format
     encoder.time_base = Fraction(1, rate)
-    out: list[AudioFrame] = []
     packets = []
     for start in range(0, int(seconds * rate) // step * step, step):
         at = (start + np.arange(step)) / rate
@@ -158,8 +157,8 @@ def _encode_audio(codec: str, seconds: float, rate: int, channels: int, sample_f
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
     first = packets[0].pts
-    out = [AudioFrame(bytes(p), p.pts - first, step) for p in packets if len(bytes(p))]
-    return AudioStream(tuple(out), rate, channels, bytes(encoder.extradata or b"") if codec == "aac" else b"")
+    frames = tuple(AudioFrame(bytes(p), p.pts - first, step) for p in packets if len(bytes(p)))
+    return AudioStream(frames, rate, channels, bytes(encoder.extradata or b"") if codec == "aac" else b"")
 
 
 def _picture(index: int, width: int, height: int) -> np.ndarray:
