@@ -6,17 +6,16 @@ Finding and opening only. What is made of the parts is in `vault.splice`; who ma
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from access.pool import PooledSource, SourcePool
-from index.catalog import Catalog
 from index.environment import Environment
+from index.growing import growing, growing_intervals
 from index.timeline import Timeline, View
 from vault.clock import Clock
-from vault.errors import Damaged, NotFound
 from vault.ids import CameraNumber
-from vault.segment.read import read_closed, read_open
+from vault.segment.read import read_closed
 from vault.splice.part import Part
 from vault.splice.pieces import reaches_back
 from vault.spool import Spool
@@ -41,11 +40,10 @@ class Footage:
 
     def view(self, camera: CameraNumber, wanted: Interval) -> View:
         """Runs, gaps and expired time of a range, up to the newest whole fragment. Raises StoreError."""
-        with ExitStack() as stack:
-            growing = [part.table.info.interval for part in self._growing(camera, stack)]
+        open_now = growing_intervals(self.environment, self.spool, camera, self.clock.now_us())
         # What is on its way from the camera to the disk is not missing yet.
-        due_us = max([self.clock.now_us() - REACH_US, *(interval.end_us for interval in growing)])
-        return Timeline(self.environment).view(camera, wanted, growing, due_us)
+        due_us = max([self.clock.now_us() - REACH_US, *(interval.end_us for interval in open_now)])
+        return Timeline(self.environment).view(camera, wanted, open_now, due_us)
 
     @contextmanager
     def parts(self, camera: CameraNumber, wanted: Interval) -> Iterator[list[Part]]:
@@ -54,14 +52,18 @@ class Footage:
 
         Raises Damaged for a segment that is not what its row says, StoreError.
         """
-        with ExitStack() as stack:
-            # The spool is listed before the index is asked, so that a file that closes in between is missed by neither.
-            growing = [part for part in self._growing(camera, stack) if part.table.info.interval.overlaps(wanted)]
-            pool = stack.enter_context(SourcePool(self.spool, self.store))
+        with (
+            growing(self.environment, self.spool, camera, self.clock.now_us()) as found,
+            SourcePool(self.spool, self.store) as pool,
+        ):
             rows = Timeline(self.environment).span(camera, wanted)
             parts = [Part(read_closed(source), source) for row in rows for source in [PooledSource(pool, row)]]
             committed = {row.key for row in rows}
-            parts += [part for part in growing if part.table.info.head.key not in committed]
+            parts += [
+                Part(table, source)
+                for table, source in found
+                if table.info.interval.overlaps(wanted) and table.info.head.key not in committed
+            ]
             parts.sort(key=lambda part: part.table.info.head.key)
             yield self._lead_in(camera, parts, wanted, pool) + parts
 
@@ -75,19 +77,3 @@ class Footage:
             source = PooledSource(pool, row)
             lead.insert(0, Part(read_closed(source), source))
         return lead
-
-    def _growing(self, camera: CameraNumber, stack: ExitStack) -> list[Part]:
-        """What stands in the spool and in no row yet, as far as whole fragments reach; open until the stack ends."""
-        catalog = Catalog(self.environment)
-        found: list[Part] = []
-        for key in self.spool.list_keys(camera):
-            # A row in any state has the say: of a doomed segment nothing is shown.
-            if catalog.row(key) is not None:
-                continue
-            try:
-                source = stack.enter_context(self.spool.open_source(key))
-                found.append(Part(read_open(source, self.clock.now_us()), source))
-            except (NotFound, Damaged):
-                # Not found: it went to the store since the listing. Damaged: nothing whole is in it yet.
-                continue
-        return found

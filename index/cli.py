@@ -1,11 +1,33 @@
-"""Commands about the data folder and its index: `init`, `camera …`. The cameras' own are in `index/camera_cli.py`."""
+"""Commands about the data folder and its index: `init`, `check`, `index …`. Those about cameras are in `index/camera_cli.py`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
 import click
 
-from index.camera_cli import camera
-from vault.console import Session, pass_session
+from index.camera_cli import camera, open_session
+from vault.console import (
+    Progress,
+    Session,
+    counted,
+    is_terminal,
+    json_option,
+    pass_session,
+    plain,
+    print_fields,
+    print_json,
+    print_table,
+    size_text,
+)
+from vault.errors import Damaged
+
+if TYPE_CHECKING:
+    from index.check import Finding
+    from index.node import Node
+
+LEVELS = ("presence", "size", "hash")
 
 
 @click.command()
@@ -24,4 +46,136 @@ def init(session: Session) -> None:
     click.echo(f"data folder {folder.path} is ready; add a camera with `streamvault camera add ID URL`")
 
 
-COMMANDS: tuple[click.Command, ...] = (init, camera)
+@click.command()
+@click.option(
+    "--level", type=click.Choice(LEVELS), default="size", show_default=True, help="How closely objects are looked at."
+)
+@json_option
+@pass_session
+def check(session: Session, level: str, as_json: bool) -> None:
+    """Check the invariants: rows against objects, overlaps, removal, usage, and that every second is accounted for.
+
+    Only reports, and may run beside a recorder. Exit code 8 when an invariant is broken.
+    """
+    with open_session(session) as node:
+        findings = list(_findings(node, level, _telling(session)))
+    errors = sum(finding.severity == "error" for finding in findings)
+    if as_json:
+        print_json(
+            [
+                {
+                    "severity": str(finding.severity), "invariant": finding.invariant, "camera_number": finding.camera,
+                    "ids": list(finding.ids), "message": finding.message,
+                }
+                for finding in findings
+            ]
+        )  # fmt: skip
+    elif findings:
+        rows = [[item.severity, item.invariant, item.camera, ", ".join(item.ids), item.message] for item in findings]
+        print_table(["severity", "invariant", "camera", "what", "message"], rows, right=["camera"])
+    else:
+        click.echo("everything is as it should be")
+    if errors:
+        raise Damaged(f"{counted(errors, 'invariant')} broken; the list above says where")
+
+
+def _findings(node: Node, level: str, tell: Callable[[str, int], None]) -> Iterator[Finding]:
+    from index.check import check_overlaps, check_readable, check_removal, check_time, check_usage
+    from index.check_objects import Level, ObjectCheck
+    from index.growing import growing_intervals
+
+    environment, now_us = node.environment, node.clock.now_us()
+    unreadable = list(check_readable(environment))
+    yield from unreadable
+    if unreadable:
+        # The other checks read the same rows and would only stumble over them.
+        return
+    yield from ObjectCheck(environment, node.store, node.spool, Level(level), now_us).findings(tell)
+    yield from check_overlaps(environment, tell)
+    yield from check_removal(environment, tell)
+    yield from check_usage(environment, tell)
+    yield from check_time(environment, now_us, lambda number: growing_intervals(environment, node.spool, number, now_us), tell)
+
+
+def _telling(session: Session) -> Callable[[str, int], None]:
+    """Shows a terminal which step is at which count."""
+    lines: dict[str, tuple[Progress, int]] = {}
+
+    def tell(step: str, seen: int) -> None:
+        if step not in lines:
+            for line, _ in lines.values():
+                line.finish()
+            lines[step] = Progress(step, None, session.clock if is_terminal() else None), 0
+        line, before = lines[step]
+        line.advance(seen - before)
+        lines[step] = line, seen
+
+    return tell
+
+
+@click.group()
+def index() -> None:
+    """The index: its size, and making it anew."""
+
+
+@index.command("stat")
+@json_option
+@pass_session
+def stat(session: Session, as_json: bool) -> None:
+    """Show how large the index is, and what a minute of one camera costs in it."""
+    from index.stat import index_stat
+
+    with open_session(session) as node:
+        found = index_stat(node.environment)
+    each = found.bytes_per_camera_minute
+    if as_json:
+        print_json(
+            {
+                "engine": found.engine, "segments": found.segments, "footage_bytes": found.footage_bytes,
+                "camera_minutes": found.camera_minutes, "bytes_per_camera_minute": each, "used_bytes": found.used_bytes,
+                "live_bytes": found.live_bytes, "file_bytes": found.file_bytes, "map_bytes": found.map_bytes,
+                "headroom_bytes": found.headroom_bytes, "entries": found.entries, "table_bytes": found.table_bytes,
+            }
+        )  # fmt: skip
+        return
+    print_fields(
+        {
+            "engine": found.engine,
+            "footage": f"{counted(found.segments, 'segment')}, {size_text(found.footage_bytes)}, {found.camera_minutes:,.1f} camera-minutes",
+            "a camera-minute": None if each is None else f"{each:,.0f} bytes of index",
+            "in use": f"{size_text(found.used_bytes)}, of which {size_text(found.live_bytes)} live",
+            "allocated": size_text(found.file_bytes),
+            "limit": f"{size_text(found.map_bytes)}, {size_text(found.headroom_bytes)} free",
+        }
+    )
+    rows = [[name, f"{count:,}", size_text(found.table_bytes[name])] for name, count in found.entries.items()]
+    print_table(["table", "entries", "size"], rows, right=["entries", "size"])
+
+
+@index.command("rebuild")
+@click.option(
+    "--no-hash", is_flag=True, help="Do not read all footage for its hashes; `check --level hash` passes those rows by."
+)
+@pass_session
+def rebuild(session: Session, no_hash: bool) -> None:
+    """Make the index anew from what is in the store and the spool alone, and take it into use.
+
+    The recorder must be stopped. The old index stays beside the new one as index.old until the next rebuild.
+    """
+    from index.renew import renew
+
+    folder = session.folder()
+    done = renew(folder, session.config(folder), session.clock, _telling(session), hash_bytes=not no_hash)
+    click.echo(
+        f"rebuilt from {counted(done.segments, 'segment')} ({size_text(done.size_bytes)}, {done.from_spool:,} of them in the spool), "
+        f"{counted(done.cameras, 'camera')} and {counted(done.sites, 'site')}"
+    )
+    if done.open_files:
+        click.echo(f"{counted(done.open_files, 'open file')} in the spool: the recorder takes them in when it starts")
+    for key, why in done.refused:
+        click.echo(f"left out {plain(key)}: {plain(why)}", err=True)
+    if done.refused:
+        raise Damaged(f"{counted(len(done.refused), 'object')} could not be taken into the index; they stay where they are")
+
+
+COMMANDS: tuple[click.Command, ...] = (init, check, index, camera)
