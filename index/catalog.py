@@ -64,6 +64,7 @@ class Catalog:
     """Over one environment; cheap to make, thread-safe as the environment is."""
 
     def __init__(self, environment: Environment, clock: Clock | None = None) -> None:
+        self.environment = environment
         self._env = environment
         self._clock = clock or SystemClock()
         self._segments = SegmentWriter()

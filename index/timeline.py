@@ -6,6 +6,7 @@ Where footage of two epochs overlaps, the runs are one.
 
 from __future__ import annotations
 
+import bisect
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,23 +135,30 @@ class Timeline:
         Gaps carry the reason of their row, or `unknown` where the camera was to record and no row says why it did not.
         Nothing is missing yet after `now_us`, so give it when the range may reach beyond.
         """
-        # Gaps before footage: what is committed in between turns a gap into a run, never a run into nothing.
+        # Gaps before footage, erased time after it: what is committed or erased in between is then seen twice, not never.
         with self._env.read() as txn:
             first_us = usage_of(txn, camera).first_us
             gap_rows = gaps_over(txn, camera, interval.start_us, interval.end_us)
-            erased = expired_over(txn, camera, interval.start_us, interval.end_us)
         footage, doomed = self._covered(camera, interval)
+        with self._env.read() as txn:
+            erased = expired_over(txn, camera, interval.start_us, interval.end_us)
         runs = _joined([*footage, *open_intervals], interval)
         gone = _clip(_without(_joined([*erased, *doomed], interval), runs))
-        due = _due(interval, first_us, [*runs, *gone], now_us)
+        until_us = interval.end_us if now_us is None else min(interval.end_us, now_us)
+        due = _due(interval.start_us, until_us, first_us, [*runs, *gone])
+        spans: list[Interval] = []
         gaps: list[Gap] = []
         for row in gap_rows:
-            end_us = MAX_US if row.end_us is None else row.end_us
-            explained = [piece for part in due if (piece := part.intersection(Interval(row.start_us, end_us)))]
-            last = due[-1].end_us if due else 0
-            gaps.extend(Gap(p.start_us, p.end_us, row.reason, row.end_us is None and p.end_us == last) for p in explained)
-            due = _without(due, [Interval(row.start_us, end_us)])
-        gaps.extend(Gap(piece.start_us, piece.end_us, UNKNOWN) for piece in due)
+            # Its commit will end a gap that lasts; what is being recorded does so already.
+            resumed_us = min((part.start_us for part in open_intervals if part.start_us >= row.start_us), default=MAX_US)
+            end_us = resumed_us if row.end_us is None else row.end_us
+            if end_us <= row.start_us:
+                continue
+            span = Interval(row.start_us, end_us)
+            spans.append(span)
+            lasts = row.end_us is None
+            gaps.extend(Gap(p.start_us, p.end_us, row.reason, lasts and p.end_us == until_us) for p in _inside(due, span))
+        gaps.extend(Gap(piece.start_us, piece.end_us, UNKNOWN) for piece in _clip(_without(due, spans)))
         return View(tuple(runs), _same_reason_joined(gaps), tuple(gone))
 
     def _first_key(self, camera: CameraNumber, interval: Interval) -> bytes | None:
@@ -229,13 +237,21 @@ def _clip(parts: list[Interval]) -> list[Interval]:
     return [part for part in parts if part.duration_us > COVER_TOLERANCE_US]
 
 
-def _due(interval: Interval, first_us: int | None, accounted: list[Interval], now_us: int | None) -> list[Interval]:
+def _inside(parts: list[Interval], span: Interval) -> list[Interval]:
+    """What of `parts` (disjoint, in order) lies in the span."""
+    at = bisect.bisect_right(parts, span.start_us, key=lambda part: part.end_us)
+    out: list[Interval] = []
+    while at < len(parts) and (piece := parts[at].intersection(span)):
+        out.append(piece)
+        at += 1
+    return out
+
+
+def _due(start_us: int, end_us: int, first_us: int | None, accounted: list[Interval]) -> list[Interval]:
     """Time in which the camera was to record and is not accounted for."""
-    if first_us is None:
+    if first_us is None or max(start_us, first_us) >= end_us:
         return []
-    start_us = max(interval.start_us, first_us)
-    end_us = interval.end_us if now_us is None else min(interval.end_us, now_us)
-    return _clip(subtract(Interval(start_us, end_us), accounted)) if start_us < end_us else []
+    return _clip(subtract(Interval(max(start_us, first_us), end_us), accounted))
 
 
 def _same_reason_joined(gaps: list[Gap]) -> tuple[Gap, ...]:
