@@ -10,26 +10,23 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from index.camera_cli import camera, credential_options, given_credentials
 from vault.console import (
     Session,
-    duration_text,
     json_option,
     pass_session,
     plain,
     print_json,
-    print_table,
-    size_text,
     stop_on_signals,
 )
 from vault.errors import UsageError
 
 if TYPE_CHECKING:
-    from ingest.probe import Probed
+    from ingest.rtsp.handshake import TransportChoice
     from ingest.simulate.run import Simulator
 
 _BITRATE_UNITS = {"k": 1_000, "M": 1_000_000}
@@ -127,61 +124,32 @@ def probe(
     Needs no data folder and stores nothing. Exit code 6 when the camera cannot be recorded.
     """
     from index.credentials import with_credentials
+    from ingest.offer import offer
     from ingest.probe import notes
     from ingest.probe import probe as listen
+    from ingest.shown import probed_as_json, show_offer, show_probed
     from vault.errors import SourceRefused
     from vault.secrets import split_url
 
     credentials = given_credentials(credentials_file, ask, from_stdin)
+    recording = session.config().recording
     address = split_url(with_credentials(url, *credentials) if credentials else url)
-    found = listen(address, transport, session.config().recording, session.clock, seconds)
+    offered = None
+    if address.url.lower().startswith(("rtsp://", "rtsps://")):
+        offered = offer(address, cast("TransportChoice", transport), recording, session.clock)
+        if not as_json:
+            show_offer(offered)
+        if offered.problem:
+            raise SourceRefused(offered.problem)
+    found = listen(address, transport, recording, session.clock, seconds)
     if as_json:
-        print_json(_probed_as_json(found) | {"notes": list(notes(found))})
+        print_json(probed_as_json(found, offered) | {"notes": list(notes(found))})
     else:
-        _show_probed(found)
+        show_probed(found)
         for note in notes(found):
             click.echo(plain(note))
     if not found.recordable:
         raise SourceRefused("this camera cannot be recorded as it is")
-
-
-def _show_probed(found: Probed) -> None:
-    seconds = found.listened_us / 1e6
-    rows = []
-    for track in found.tracks:
-        params = track.params
-        what = "" if params is None else f"{params.width}x{params.height}" if params.codec.is_video else params.name
-        if params is not None and params.codec.is_audio:
-            what = f"{params.timescale} Hz, {params.channels} channel{'s' * (params.channels != 1)}"
-        rate = f"{track.size_bytes * 8 / seconds / 1e3:,.0f} kbit/s"
-        rows.append([track.codec, what, f"{track.units / seconds:.1f}", track.key_units, rate])
-    print_table(
-        ["track", "what", "units a second", "key frames", "bit rate"], rows, right=["units a second", "key frames", "bit rate"]
-    )
-    click.echo(
-        f"it played after {duration_text(found.connect_us)} and sent "
-        f"{size_text(sum(track.size_bytes for track in found.tracks))} in {duration_text(found.listened_us)}"
-    )
-    if found.clock_offset_us is not None:
-        click.echo(f"the camera's clock is {found.clock_offset_us / 1e6:+.3f} s from ours")
-
-
-def _probed_as_json(found: Probed) -> dict[str, object]:
-    seconds = found.listened_us / 1e6
-    tracks = [
-        {
-            "codec": track.codec, "clock_rate": track.clock_rate,
-            "width": track.params.width if track.params else None, "height": track.params.height if track.params else None,
-            "channels": track.params.channels if track.params else None,
-            "units_per_second": round(track.units / seconds, 3), "key_units": track.key_units,
-            "bits_per_second": round(track.size_bytes * 8 / seconds),
-        }
-        for track in found.tracks
-    ]  # fmt: skip
-    return {
-        "recordable": found.recordable, "tracks": tracks, "connect_us": found.connect_us, "listened_us": found.listened_us,
-        "lost_packets": found.lost_packets, "clock_offset_us": found.clock_offset_us,
-    }  # fmt: skip
 
 
 @click.group()
