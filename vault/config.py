@@ -32,7 +32,7 @@ def _number(default: _T, low: float, high: float, doc: str) -> _T:
 
 
 def _text(default: str, doc: str, choices: tuple[str, ...] = ()) -> str:
-    """A field of text, at most 1,024 characters; one of `choices` where there are any."""
+    """A field of text, at most 1,024 characters; one of `choices` where there are any. It may be empty if its default is."""
     made: str = field(default=default, metadata={"choices": choices, "doc": doc})
     return made
 
@@ -202,7 +202,8 @@ def _value(where: str, item: dataclasses.Field[Any], value: object) -> int | flo
             raise ConfigError(f"{where}: must be text, not {_kind(value)}")
         if choices and value not in choices:
             raise ConfigError(f"{where}: {_shown(value)} is not one of {', '.join(choices)}")
-        if not value or len(value) > 1024 or not value.isprintable():
+        # Empty means "none" where that is the default, and is a slip everywhere else.
+        if len(value) > 1024 or not value.isprintable() or (item.default and not value):
             raise ConfigError(f"{where}: must be 1 to 1,024 printable characters")
         return value
     whole = isinstance(item.default, int)
