@@ -20,7 +20,8 @@ from tests.support.segments import (
 )
 from tests.support.streams import encode_aac, encode_alaw, encode_h264, encode_h265
 from vault.errors import Damaged, NotFound, StoreError, UsageError
-from vault.media import Codec, GapBefore, SegmentFlag, SegmentTable, TrackTable
+from vault.media import Codec, GapBefore, SegmentFlag, SegmentInfo, SegmentTable, TrackTable
+from vault.segment.build import SegmentBuilder, TrackRun
 from vault.segment.read import FileSource, read_closed, read_open, read_tail, tail_length, utc_of
 
 NOW_US = START_US + 90_000_000
@@ -170,3 +171,25 @@ def test_a_file_source_gives_exactly_what_was_asked_for(tmp_path: Path) -> None:
     os.mkdir(tmp_path / "folder")
     with FileSource(tmp_path / "folder") as source, pytest.raises(StoreError):
         source.read(0, 1)
+
+
+def test_offsets_past_4_gib_are_kept() -> None:
+    """Sizes are announced, the bytes themselves are not needed to read the tail."""
+    params = video_track(encode_h264()).params
+    builder = SegmentBuilder(make_head(), [params])
+    builder.opening()
+    size = 3 << 30
+    for turn in range(3):
+        builder.fragment([TrackRun(0, [turn * 3600], None, [size], None)])
+    with pytest.raises(UsageError):
+        builder.fragment([TrackRun(0, [10_800, 14_400], None, [size, size], None)])
+    head = make_head()
+    info = SegmentInfo(head, head.key.start_us + 120_000, head.key.start_us, "default", 0, SegmentFlag.NONE)
+    tail = builder.closing(info, [10_800])
+    assert b"co64" in tail
+    (table,) = read_tail(tail, builder.size_bytes).tracks
+    assert table.size.tolist() == [size] * 3
+    assert table.offset[2] > 2 * size
+    assert table.sync.all()
+    at, header = builder.mdat_header()
+    assert at + int.from_bytes(header[8:], "big") == builder.size_bytes - len(tail)
