@@ -62,13 +62,16 @@ class _Builder:
         self.expected = int(times[-1]) + self.nominal
 
 
-def sound_lanes(selection: Selection, time: TimeMap) -> list[Lane]:
+EVERY_SOUND = (Codec.AAC, Codec.ALAW, Codec.ULAW, Codec.OPAQUE)
+
+
+def sound_lanes(selection: Selection, time: TimeMap, codecs: tuple[Codec, ...] = EVERY_SOUND) -> list[Lane]:
     """Audio and opaque tracks, each sample description once, audio with the most samples first; only that one is enabled."""
     used: dict[TrackParams, list[tuple[int, TrackTable]]] = {}
     for at, piece in enumerate(selection.pieces):
         if piece.is_shown:
             for table in piece.part.table.tracks:
-                if not table.params.codec.is_video and len(table.dts):
+                if table.params.codec in codecs and len(table.dts):
                     used.setdefault(table.params, []).append((at, table))
     lanes = [lane for params, tables in used.items() if (lane := _lane(params, tables, selection, time))]
     audio = sorted((lane for lane in lanes if lane.params.codec.is_audio), key=_taken, reverse=True)
