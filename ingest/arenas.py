@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-LARGE_BYTES = 1 << 20
+LARGE_BYTES = 2 << 20
 SMALL_BYTES = 1 << 17
-READ_LIMIT_BYTES = 384 << 10
+READ_LIMIT_BYTES = 768 << 10
 """At most this much is read into one set of arenas; with what is carried over it fits twice into a large one."""
 
 

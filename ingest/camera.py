@@ -130,7 +130,11 @@ class CameraTask:
         else:
             self.due_us = mono_us
             return
-        self.due_us = max(self.due_us, mono_us) if self.due_us > mono_us else mono_us + source.pace_us(self._pace.sweep_us)
+        self.due_us = (
+            max(self.due_us, mono_us)
+            if self.due_us > mono_us
+            else mono_us + source.pace_us(self._pace.audio_wait_us if recorder.waits_for_audio else self._pace.sweep_us)
+        )
 
     def _failed(self, source: Source, error: SourceError, mono_us: int, reason: Reason | None = None) -> None:
         if reason is None:

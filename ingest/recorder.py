@@ -70,6 +70,11 @@ class Recorder:
         return self._segment is not None
 
     @property
+    def waits_for_audio(self) -> bool:
+        """Whether a segment that was cut waits for its last audio: then the next sweep should come in time for it."""
+        return bool(self._closing)
+
+    @property
     def recorded_to_us(self) -> int:
         """UTC where the footage written so far ends."""
         if self._segment is None or self._clock is None:

@@ -24,9 +24,14 @@ from vault.logs import Log
 
 log = Log("ingest.rtsp")
 
-BUFFER_BYTES = 512 << 10
+BUFFER_BYTES = 1 << 20
 EARLY_BYTES = 128 << 10
 """Media that comes before the PLAY answer is kept up to this much."""
+
+STREAM_PACE_BYTES = 1 << 20
+"""What may gather in the kernel between two sweeps of a TCP camera: well within its own tuning (`tcp_rmem`)."""
+
+MIN_PACE_US = 50_000
 
 _buffer = bytearray(BUFFER_BYTES)
 _view = memoryview(_buffer)
@@ -274,7 +279,9 @@ class RtspSource:
         return at
 
     def pace_us(self, wanted_us: int) -> int:
-        """TCP waits for us; a datagram socket's buffer runs over."""
+        """TCP waits for us, but a camera may not like it; a datagram socket's buffer runs over."""
+        if self._rate_bytes > 0:
+            wanted_us = min(wanted_us, max(MIN_PACE_US, int(STREAM_PACE_BYTES / self._rate_bytes * 1e6)))
         for udp in self._udp.values():
             wanted_us = min(wanted_us, udp.pace_us(self._rate_bytes))
         return wanted_us

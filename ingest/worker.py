@@ -21,6 +21,7 @@ from ingest.camera import CameraTask, Pace
 from ingest.clockmap import StepDetector
 from ingest.closer import Closer, Keep
 from ingest.connect import Resolver
+from ingest.jobs import Job
 from ingest.messages import CameraSpec, Dropped, Ended, News, Order, Shutdown, Start, Status, Stop
 from ingest.reasons import Reason
 from ingest.sources import Sources
@@ -109,6 +110,7 @@ class Worker:
         )
         self._writer = Writer(spool, self._closer.finish, self._write_failed)
         self._ending: str | None = None
+        self._jobs: list[Job] = []
 
     def run(self) -> None:
         """Until Shutdown; then everything is closed and committed before it returns."""
@@ -123,6 +125,7 @@ class Worker:
                     task.clock_stepped()
             self._follow_orders(mono_us)
             self._sweep(mono_us)
+            self._submit()
             for camera, epoch in self._closer.granted().items():
                 if camera in self._tasks:
                     self._tasks[camera].grant_epoch(epoch)
@@ -132,6 +135,7 @@ class Worker:
             self._sleep()
         for number in list(self._tasks):
             self._end(number, self._ending)
+        self._submit()
         self._writer.stop()
         self._closer.stop()
         self._sources.close()
@@ -158,14 +162,18 @@ class Worker:
             heapq.heappush(due, (max(at, mono_us + 1), number))
 
     def _hand_on(self, task: CameraTask) -> None:
-        jobs = task.take_jobs()
-        if jobs:
-            self._writer.submit(jobs)
+        self._jobs.extend(task.take_jobs())
         news, needs_epoch = task.take_news()
         for item in news:
             self._link.tell(item)
         if needs_epoch:
             self._closer.ask_epoch(task.spec.number)
+
+    def _submit(self) -> None:
+        """Everything of one tick at once: the writer then works while this thread sleeps, and they do not fight for the GIL."""
+        if self._jobs:
+            self._writer.submit(self._jobs)
+            self._jobs = []
 
     def _sleep(self) -> None:
         mono_us = self._clock.mono_us()

@@ -43,7 +43,7 @@ class Recording:
 
     segment_seconds: int = _number(60, 10, 600, "nominal length of a segment; it is cut at the next key frame")
     fragment_seconds: float = _number(1.0, 0.2, 1.0, "longest fragment: a killed process loses at most one")
-    sweep_seconds: float = _number(0.5, 0.2, 2.0, "time between two sweeps over the sockets; longer costs less and lags more")
+    sweep_seconds: float = _number(1.0, 0.2, 2.0, "time between two sweeps over the sockets; longer costs less and lags more")
     sync_seconds: float = _number(5.0, 1.0, 10.0, "time between two syncs of the spool: a power cut loses at most this much")
     workers: int = _number(0, 0, 256, "recording processes; 0 is one per core")
     audio_wait_ms: int = _number(500, 0, 500, "longest wait of a cut for audio; later audio goes into the next segment")
