@@ -13,7 +13,7 @@ from vault.errors import UsageError
 from vault.media import Codec, SegmentFlag, SegmentInfo, TrackParams
 from vault.segment.build import SegmentBuilder, TrackRun
 from vault.segment.params import video_params
-from vault.segment.read import FileSource, read_open
+from vault.segment.read import FileSource, read_open, read_tail
 
 CASES = {
     "h264 and late aac": lambda: [video_track(encode_h264()), audio_track(encode_aac(), first_dts=480)],
@@ -152,6 +152,8 @@ def test_a_refused_fragment_changes_nothing() -> None:
         TrackRun(0, [7200, 7200], None, [10, 10], [True, False]),
         TrackRun(0, [7200, 10800], None, [10], [True, False]),
         TrackRun(0, [7200], None, [1 << 32], [True]),
+        TrackRun(0, [7200], None, [1 << 31], [True]),
+        TrackRun(0, [7200, 10800], None, [10, 10], [True]),
         TrackRun(0, [7200], [1 << 31], [10], [True]),
         TrackRun(0, [], None, [], []),
         TrackRun(3, [7200], None, [10], [True]),
@@ -162,6 +164,8 @@ def test_a_refused_fragment_changes_nothing() -> None:
         builder.fragment([TrackRun(0, [7200], None, [10], [True]), TrackRun(0, [7200], None, [10], [True])])
     assert builder.size_bytes == before
     builder.fragment([TrackRun(0, [7200], None, [10], [True])])
+    table = read_tail(builder.closing(_info(), [10_800]), builder.size_bytes)
+    assert table.tracks[0].dts.tolist() == [0, 3600, 7200]
 
 
 def test_a_segment_cannot_end_before_its_last_sample() -> None:

@@ -156,6 +156,7 @@ class SegmentBuilder:
         # audio take 12 µs interpreted (benchmarks/bench_segment.py, CPython 3.11, 2 cores, 2026-11-22).
         done: list[tuple[TrackRun, _Samples, array[int], array[int], int, int, bytes]] = []
         moof_bytes = 24
+        payload_bytes = 0
         for run in runs:
             samples = self._tracks[run.track]
             dts, sizes, sync = array("q", run.dts), array("I", run.sizes), run.sync
@@ -175,6 +176,8 @@ class SegmentBuilder:
             if sync is None and samples.params.codec.is_video:
                 sync = [True] * count
             if sync is not None:
+                if len(sync) != count:
+                    raise ValueError(f"track {run.track} has {count} samples and {len(sync)} sync flags")
                 if True in sync[1:]:
                     flags |= _FLAGS
                     columns.append(array("I", [SYNC_SAMPLE if key else OTHER_SAMPLE for key in sync]))
@@ -191,11 +194,12 @@ class SegmentBuilder:
             table.byteswap()
             body = first + table.tobytes()
             moof_bytes += _TRAF.size + len(body)
+            payload_bytes += sum(sizes)
             done.append((run, samples, dts, sizes, deltas[-1], flags, body))
         if len({run.track for run in runs}) != len(runs):
             raise ValueError("a track has two runs")
-        if moof_bytes > MAX_MOOF_BYTES:
-            raise ValueError(f"its moof would have {moof_bytes} bytes; split it")
+        if moof_bytes > MAX_MOOF_BYTES or moof_bytes + payload_bytes >= 1 << 31:
+            raise ValueError(f"it would have a moof of {moof_bytes} and samples of {payload_bytes} bytes; split it")
         self._sequence += 1
         parts = [_MOOF.pack(moof_bytes, b"moof", 16, b"mfhd", 0, self._sequence)]
         payload = moof_bytes + 8
