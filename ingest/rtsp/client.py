@@ -167,6 +167,8 @@ class RtspClient:
 
     def tick(self, now_us: int) -> None:
         """Time passes: the handshake's deadline, keep-alives at half the session's timeout. Call it about once a second."""
+        if self._over or self.phase is Phase.NEW:
+            return
         if self._heard:
             self._heard, self._heard_us = False, now_us
         try:

@@ -65,7 +65,9 @@ def _host_port(authority: str, scheme: str, shown: str) -> tuple[str, int]:
     if port_text == "":
         return host.strip("[]"), DEFAULT_PORTS[scheme]
     if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5 and 1 <= int(port_text) <= 65535):
-        raise UsageError(f"'{shown}' has no usable port: write a number from 1 to 65535 behind the host's colon, and '/', '?', '#' of a password as %2F, %3F, %23")
+        raise UsageError(
+            f"'{shown}' has no usable port: write a number from 1 to 65535 behind the host's colon, and '/', '?', '#' of a password as %2F, %3F, %23"
+        )
     return host.strip("[]"), int(port_text)
 
 

@@ -168,7 +168,19 @@ def test_a_server_that_asks_without_reading_is_cut_off() -> None:
     assert "without reading" in str(the_failure(client))
 
 
-def test_a_client_can_start_anew_only_by_redirect_and_knows_its_address() -> None:
+def test_once_failed_nothing_that_was_left_half_read_comes_out_any_more() -> None:
+    client = playing("several_challenges")
+    client.tick(30 * US)
+    refused = "RTSP/1.0 401 Unauthorized\r\nWWW-Authenticate: NTLM\r\n\r\n"
+    half = "ANNOUNCE * RTSP/1.0\r\nContent-Type: application/sdp\r\nContent-Length: 99\r\n\r\nv=0\r\n"
+    client.receive((refused + half).encode())
+    assert isinstance(the_failure(client), SourceRefused)
+    client.tick(60 * US)
+    client.eof()
+    assert client.events() == []
+
+
+def test_a_client_knows_where_to_connect_and_shows_no_credentials() -> None:
     client = RtspClient("rtsps://viewer:pw@[2001:db8::1]/live")
     assert (client.address.host, client.address.port, client.address.tls) == ("2001:db8::1", 322, True)
     assert "pw" not in repr(client)

@@ -25,7 +25,7 @@ from gi.repository import Gst, GstRtspServer
 Gst.init(None)
 sys.exit(0 if all(Gst.ElementFactory.find(name) for name in sys.argv[1:]) else 3)
 """
-TEST_PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1"
+TEST_PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1"
 TEST_TONE = "audiotestsrc is-live=true wave=ticks"
 H264 = f"{TEST_PICTURE} ! x264enc tune=zerolatency key-int-max=25 speed-preset=ultrafast ! rtph264pay name=pay0 pt=96 config-interval=-1"
 H264_B_FRAMES = (
@@ -61,7 +61,7 @@ def need_gstreamer(*elements: str) -> None:
 
 @contextlib.contextmanager
 def gst_server(*options: str) -> Iterator[str]:
-    """Runs the server with its command-line options; gives `rtsp://127.0.0.1:<port>/cam`. It is ended by its own handle."""
+    """Runs the server with its command-line options; gives its address, `rtsp://127.0.0.1:<port>/cam`. It is ended by its own handle."""
     with subprocess.Popen(
         [SYSTEM_PYTHON, str(_SERVER), *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -74,9 +74,9 @@ def gst_server(*options: str) -> Iterator[str]:
                 process.kill()
                 assert process.stderr is not None
                 pytest.fail(f"GStreamer's server did not start: {line!r} {process.stderr.read().decode()[-2000:]}")
-            yield f"rtsp://127.0.0.1:{int(line.split()[1])}/cam"
+            yield f"{'rtsps' if '--certificate' in options else 'rtsp'}://127.0.0.1:{int(line.split()[1])}/cam"
         finally:
-            process.terminate()
+            process.stdin.close()
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

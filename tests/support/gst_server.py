@@ -17,40 +17,53 @@ import gi  # type: ignore[import-not-found, unused-ignore]
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # type: ignore[import-not-found, unused-ignore]  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtspServer  # type: ignore[import-not-found, unused-ignore]  # noqa: E402
 
 
-def launch_of_file(path: str) -> str:
-    """A launch line that serves an MP4 or Matroska file with H.264 and AAC as it is, without encoding anything anew."""
+def launch_of_file(path: str, codec: str, audio: str) -> str:
+    """A launch line that serves an MP4 or Matroska file as it is, without encoding anything anew."""
     demuxer = "matroskademux" if path.endswith((".mkv", ".webm")) else "qtdemux"
-    return (
+    line = (
         f'( filesrc location="{path}" ! {demuxer} name=demux '
-        "demux.video_0 ! queue ! h264parse ! rtph264pay name=pay0 pt=96 aggregate-mode=none config-interval=0 )"
+        f"demux.video_0 ! queue ! {codec}parse ! rtp{codec}pay name=pay0 pt=96 config-interval=0"
     )
+    if audio == "aac":
+        line += " demux.audio_0 ! queue ! aacparse ! rtpmp4gpay name=pay1 pt=97"
+    elif audio == "alaw":
+        line += " demux.audio_0 ! queue ! rtppcmapay name=pay1 pt=8"
+    return line + " )"
 
 
-def allow(server: Any, factory: Any, user: str, password: str, realm: str, scheme: str) -> None:
-    """Only `user` may see and play the stream."""
+def guard(server: Any, factory: Any, options: argparse.Namespace) -> None:
+    """Only the given user may see and play the stream; without one everybody may, which TLS alone needs said too."""
     auth = GstRtspServer.RTSPAuth()
-    auth.set_realm(realm)
+    auth.set_realm(options.realm)
+    role = "user" if options.user else "anyone"
     token = GstRtspServer.RTSPToken()
-    token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "user")
-    if scheme == "digest":
+    token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, role)
+    if not options.user:
+        auth.set_default_token(token)
+    elif options.scheme == "digest":
         auth.set_supported_methods(auth.get_supported_methods().__class__.DIGEST)
-        auth.add_digest(user, password, token)
+        auth.add_digest(options.user, options.password, token)
     else:
-        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(options.user, options.password), token)
+    if options.certificate:
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(options.certificate))
     server.set_auth(auth)
     permissions = GstRtspServer.RTSPPermissions()
-    permissions.add_permission_for_role("user", GstRtspServer.RTSP_PERM_MEDIA_FACTORY_ACCESS, True)
-    permissions.add_permission_for_role("user", GstRtspServer.RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, True)
+    permissions.add_permission_for_role(role, GstRtspServer.RTSP_PERM_MEDIA_FACTORY_ACCESS, True)
+    permissions.add_permission_for_role(role, GstRtspServer.RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, True)
     factory.set_permissions(permissions)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--launch", help="GStreamer launch line with payloaders pay0, pay1, …")
-    parser.add_argument("--file", help="serve this file's video as it is instead")
+    parser.add_argument("--file", help="serve this file as it is instead")
+    parser.add_argument("--codec", choices=("h264", "h265"), default="h264", help="of the file's video")
+    parser.add_argument("--audio", choices=("none", "aac", "alaw"), default="none", help="of the file's audio")
+    parser.add_argument("--certificate", help="PEM file with certificate and key: serve RTSPS only")
     parser.add_argument("--user")
     parser.add_argument("--password", default="")
     parser.add_argument("--scheme", choices=("digest", "basic"), default="digest")
@@ -65,13 +78,13 @@ def main() -> int:
     server.set_address("127.0.0.1")
     server.set_service("0")
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(options.launch or launch_of_file(options.file))
+    factory.set_launch(options.launch or launch_of_file(options.file, options.codec, options.audio))
     factory.set_shared(not options.own_media)
     if options.udp_only or options.tcp_only:
         lower = factory.get_protocols().__class__
         factory.set_protocols(lower.UDP if options.udp_only else lower.TCP)
-    if options.user:
-        allow(server, factory, options.user, options.password, options.realm, options.scheme)
+    if options.user or options.certificate:
+        guard(server, factory, options)
     server.get_mount_points().add_factory("/cam", factory)
     server.attach(None)
 
