@@ -19,6 +19,9 @@ from vault.timebase import US
 PAYLOAD_TYPES = {Codec.ALAW: 8, Codec.ULAW: 0}
 """Static payload types (RFC 3551 §6); the others count from 96."""
 
+_LATE_US = 5 * US
+"""A feed whose process stood still for longer leaves units out, rather than flood every client at once."""
+
 
 @dataclass(slots=True)
 class Burst:
@@ -135,9 +138,12 @@ class LoopLane(Lane):
         return (self.dts(self.position if position is None else position) - self._origin) * US // self.params.timescale
 
     def take(self, elapsed_us: int) -> list[Burst]:
-        """All units due; one burst unless the loop's end lies in between."""
+        """All units due; one burst unless the loop's end lies in between. What is seconds late is left out."""
         out: list[Burst] = []
         count = len(self.loop.units)
+        if elapsed_us - self.due_us() > _LATE_US:
+            while self.due_us() <= elapsed_us:
+                self.position += 1
         while self.due_us() <= elapsed_us:
             first = self.position
             end = first - first % count + count

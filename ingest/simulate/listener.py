@@ -34,6 +34,10 @@ class Home(Host, Protocol):
         """The backlog became empty or ceased to be: watch for writability accordingly."""
         ...
 
+    def ended(self, listener: Listener) -> None:
+        """The connection is over; its socket is to be closed."""
+        ...
+
 
 class Listener:
     """A connection. `closed` once it is over; `why` then says so in words for the log, empty for an ordinary end."""
@@ -140,6 +144,7 @@ class Listener:
             self.closed = True
             self.why = why
             self._leave()
+            self._home.ended(self)
 
     def close(self) -> None:
         """Close the socket, by RST where the camera was told to."""
@@ -219,13 +224,13 @@ class Listener:
             self.muted = verdict is Verdict.MUTE
 
     def _send(self, data: bytes) -> None:
-        if data:
-            self._guarded(lambda: self.backlog.send(data))
+        if data and not self.closed:
+            self._guarded(self.backlog.send, data)
 
-    def _guarded(self, act: Callable[[], None]) -> None:
+    def _guarded(self, act: Callable[..., None], *given: bytes) -> None:
         before = self.backlog.empty
         try:
-            act()
+            act(*given)
         except SourceError as error:
             self.end(str(error))
         if before != self.backlog.empty:

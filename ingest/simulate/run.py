@@ -21,6 +21,7 @@ from ingest.simulate.trouble import SOURCE_KINDS, TroubledFeed
 from vault.clock import Clock, SystemClock
 from vault.errors import NotFound, UsageError
 from vault.media import TrackParams
+from vault.timebase import US
 
 _STAGES = 8
 _FEW_CAMERAS = 16
@@ -96,9 +97,10 @@ def make_cameras(
     """The cameras, and what makes a stage for one connection of one of them. Encodes loops that are not in the cache."""
     loops = _Loops(options, progress)
     chance = random.SystemRandom()
-    plain = loops.get(options.spec)
+    spec = _fitted(options.spec)
+    plain = loops.get(spec)
     count = min(options.cameras, _STAGES)
-    length_us = options.spec.seconds * 1_000_000
+    length_us = spec.seconds * US
 
     def shared_feed(number: int) -> Callable[[int], Feed]:
         return lambda start_us: LoopFeed(plain[0], plain[1], start_us, chance.getrandbits, number * length_us // count)
@@ -116,8 +118,13 @@ def make_cameras(
     return cameras, private_stage
 
 
+def _fitted(spec: LoopSpec) -> LoopSpec:
+    """The loop made long enough for one whole GOP, so that key frames are as rare as asked."""
+    return replace(spec, seconds=max(spec.seconds, -(-spec.gop // spec.fps)))
+
+
 def _camera(options: SimulatorOptions, loops: _Loops, number: int, faults: tuple[Misbehaviour, ...], shared: Stage) -> Camera:
-    spec, in_band, in_sdp = options.spec, True, True
+    spec, in_band, in_sdp = _fitted(options.spec), True, True
     for item in faults:
         if item.kind is Kind.GOP:
             seconds = max(1, round(item.every_s))

@@ -54,6 +54,7 @@ class Server:
             if camera.stage is not None and camera.stage not in self._stages:
                 self._stages.append(camera.stage)
         self._listeners: dict[int, Listener] = {}
+        self._ended: list[Listener] = []
         self._stopping = threading.Event()
         self._socket = _listen(host, port)
         self.host, self.port = self._socket.getsockname()[:2]
@@ -140,6 +141,10 @@ class Server:
             events = selectors.EVENT_READ if listener.backlog.empty else selectors.EVENT_READ | selectors.EVENT_WRITE
             self._selector.modify(listener.sock, events, self._handler(listener))
 
+    def ended(self, listener: Listener) -> None:
+        """The connection is over: close its socket before the next wait."""
+        self._ended.append(listener)
+
     def _tick(self, now_us: int) -> int:
         """Wake who is due; µs until the next one is."""
         next_us = now_us + int(_LONGEST_WAIT_S * 1e6)
@@ -193,15 +198,16 @@ class Server:
 
     def _check_idle(self, now_us: int) -> None:
         for listener in self._listeners.values():
-            if now_us - listener.heard_us > self.timeout_s * 1_000_000:
+            # A half-open camera does not close, whatever it hears.
+            if not listener.muted and now_us - listener.heard_us > self.timeout_s * 1_000_000:
                 listener.end(f"nothing heard for {self.timeout_s} s")
 
     def _sweep_closed(self) -> None:
-        closed = [(number, listener) for number, listener in self._listeners.items() if listener.closed]
-        for number, listener in closed:
+        closed, self._ended = self._ended, []
+        for listener in closed:
             self._selector.unregister(listener.sock)
+            del self._listeners[listener.sock.fileno()]
             listener.close()
-            del self._listeners[number]
             if listener.why:
                 _log.info("simulated connection ended", extra={"camera": listener.session.camera, "why": listener.why})
         if closed:

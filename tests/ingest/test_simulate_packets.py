@@ -101,12 +101,22 @@ def test_a_feed_sends_each_unit_once_in_order_whatever_the_ticks() -> None:
         assert h264_nals(packets)[: len(whole)] == whole
 
 
+def test_a_feed_that_stood_still_for_long_leaves_units_out_without_a_lost_packet() -> None:
+    loop = make_loop(SMALL, loop_cache())
+    feed = LoopFeed(loop, strips_of(loop), 0, lambda bits: 0)
+    (before,) = feed.take(0, 0)
+    assert feed.take(30_000_000, 0) == []
+    (after,) = feed.take(30_040_000, 0)
+    assert after.timing.sequence == before.strip.packets(before.first, before.last)
+    assert after.timing.stamps == (3600 * 751,)
+
+
 def test_what_rtp_info_foretells_is_the_first_packet_after_the_next_key() -> None:
     loop = make_loop(SMALL, loop_cache())
     feed = LoopFeed(loop, strips_of(loop), 0, lambda bits: 5)
     feed.take(130_000, 0)
     (told,) = feed.next_packets()
-    for burst in feed.take(10_000_000, 0):
+    for burst in feed.take(4_000_000, 0):
         due_us = burst.first_key()
         if due_us is not None:
             started = burst.from_due(due_us)
