@@ -11,7 +11,7 @@ import importlib.util
 import os
 import sys
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -34,7 +34,8 @@ class SourceOnly(MetaPathFinder):
 
 
 if os.environ.get("STREAMVAULT_INNER") == "interpreted" or os.environ.get("STREAMVAULT_INTERPRETED") == "1":
-    sys.meta_path.insert(0, SourceOnly())
+    # Only before the finder that would take the extension: whoever instruments imports stands further in front.
+    sys.meta_path.insert(sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else 0, SourceOnly())
 
 from ingest.rtp import inner as _inner  # noqa: E402
 from ingest.rtp.audio import AacTrack, G711Track, OpaqueTrack  # noqa: E402
