@@ -3,9 +3,6 @@ cimport cython
 from ingest.rtp cimport flags, octets
 from ingest.rtp.track cimport Track
 
-@cython.locals(value=cython.uint, i=Py_ssize_t)
-cdef unsigned int _bits(const unsigned char* data, Py_ssize_t at, Py_ssize_t bit, int count) noexcept
-
 
 cdef class AacTrack(Track):
     cdef readonly unsigned int unit_ticks

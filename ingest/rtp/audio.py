@@ -20,14 +20,6 @@ MAX_OPAQUE_BYTES = 1 << 20
 """Of one opaque sample."""
 
 
-def _bits(data: Octets, at: int, bit: int, count: int) -> int:
-    """`count` bits (32 at most) from the bit `bit` behind the byte `at`."""
-    value = 0
-    for i in range(bit, bit + count):
-        value = value << 1 | (data[at + (i >> 3)] >> (7 - (i & 7)) & 1)
-    return value
-
-
 class AacTrack(Track):
     """Access units of AAC. Each gets its own timestamp: the packet's, plus `unit_ticks` for each one before it there."""
 
@@ -67,8 +59,8 @@ class AacTrack(Track):
         timestamp = self.timestamp
         index_bits = self.index_bits
         while left >= self.size_bits + index_bits:
-            size = _bits(data, at, bit, self.size_bits)
-            if _bits(data, at, bit + self.size_bits, index_bits):
+            size = octets.bits(data, at, bit, self.size_bits)
+            if octets.bits(data, at, bit + self.size_bits, index_bits):
                 # Interleaved access units (§3.2.3.2): no camera sends them, and they would be stored out of order.
                 self.unsupported += 1
                 return self.tear()

@@ -39,7 +39,7 @@ if os.environ.get("STREAMVAULT_INNER") == "interpreted" or os.environ.get("STREA
 
 from ingest.rtp import inner as _inner  # noqa: E402
 from ingest.rtp.audio import AacTrack, G711Track, OpaqueTrack  # noqa: E402
-from ingest.rtp.inner import RTCP, Channel, feed_datagram, walk  # noqa: E402
+from ingest.rtp.inner import RTCP, Channel, feed_datagram, feed_joined, walk  # noqa: E402
 from ingest.rtp.track import Track  # noqa: E402
 from ingest.rtp.video import VideoTrack  # noqa: E402
 
@@ -54,6 +54,7 @@ __all__ = [
     "Track",
     "VideoTrack",
     "feed_datagram",
+    "feed_joined",
     "inner_kind",
     "walk",
 ]

@@ -68,3 +68,21 @@ def feed_datagram(track: Track, buf: bytearray | bytes, start: int, end: int, fr
     if not 0 <= start <= end <= len(buf):
         raise ValueError(f"there is no packet at bytes {start} to {end} of {len(buf)}")
     track.packet(buf, start, end, frames)
+
+
+def feed_joined(track: Track, buf: bytearray, start: int, end: int, step: int, frames: Frames) -> int:
+    """Datagrams of `step` bytes each, the last maybe shorter, as long as each follows the newest packet of the track.
+
+    Where the first that does not follow begins, or `end`. Raises ValueError for a range outside `buf` or a step below 1.
+    """
+    if not 0 <= start <= end <= len(buf) or step < 1:
+        raise ValueError(f"there are no packets of {step} bytes at bytes {start} to {end} of {len(buf)}")
+    data = buf
+    at = start
+    while at + 12 <= end and step >= 12 and track.follows(data, at):
+        stop = at + step
+        if stop > end:
+            stop = end
+        track.packet(data, at, stop, frames)
+        at = stop
+    return at

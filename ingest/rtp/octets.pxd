@@ -11,6 +11,14 @@ cdef inline unsigned int u32(const unsigned char* data, Py_ssize_t at) noexcept:
     return (<unsigned int>data[at] << 24) | (<unsigned int>data[at + 1] << 16) | (<unsigned int>data[at + 2] << 8) | data[at + 3]
 
 
+cdef inline unsigned int bits(const unsigned char* data, Py_ssize_t at, Py_ssize_t bit, int count) noexcept:
+    cdef unsigned int value = 0
+    cdef Py_ssize_t i
+    for i in range(bit, bit + count):
+        value = value << 1 | (data[at + (i >> 3)] >> (7 - (i & 7)) & 1)
+    return value
+
+
 cdef inline bint same8(const unsigned char* data, Py_ssize_t at, bytes stamp) noexcept:
     return PyBytes_GET_SIZE(stamp) == 8 and memcmp(data + at, PyBytes_AS_STRING(stamp), 8) == 0
 

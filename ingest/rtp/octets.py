@@ -25,6 +25,12 @@ def u32(data: Octets, at: int) -> int:
     return int.from_bytes(data[at : at + 4])
 
 
+def bits(data: Octets, at: int, bit: int, count: int) -> int:
+    """`count` bits, 0 to 32, from the bit `bit` behind the byte `at`."""
+    first, stop = at + (bit >> 3), at + ((bit + count + 7) >> 3)
+    return int.from_bytes(data[first:stop]) >> (-(bit + count) & 7) & ((1 << count) - 1)
+
+
 def same8(data: Octets, at: int, stamp: bytes) -> bool:
     """Whether the eight bytes at `at` are `stamp`. Never so for a stamp of another length."""
     return data[at : at + 8] == stamp

@@ -5,7 +5,7 @@ TCP needs none of this. Reading datagrams from a socket is in `ingest.rtp.datagr
 
 from __future__ import annotations
 
-from ingest.rtp.engine import Track, feed_datagram
+from ingest.rtp.engine import Track, feed_datagram, feed_joined
 from ingest.rtp.octets import Frames
 
 MAX_PACKETS = 64
@@ -67,6 +67,21 @@ class ReorderBuffer:
             self._held_bytes += end - start
             while len(self._held) > self._max_packets or self._held_bytes > self._max_bytes:
                 self._skip(frames)
+
+    def push_joined(self, buf: bytearray, start: int, end: int, step: int, frames: Frames, now_us: int) -> None:
+        """Datagrams of `step` bytes each, the last maybe shorter, as one read of joined ones brought them; see `push`."""
+        at = start
+        while at < end:
+            if not self._held and self._next >= 0:
+                stop = feed_joined(self._track, buf, at, end, step, frames)
+                if stop > at:
+                    last = at + (stop - at - 1) // step * step
+                    self._next = ((buf[last + 2] << 8 | buf[last + 3]) + 1) & 0xFFFF
+                    at = stop
+                    continue
+            stop = min(at + step, end)
+            self.push(buf, at, stop, frames, now_us)
+            at = stop
 
     def flush(self, frames: Frames, now_us: int) -> None:
         """Once a sweep: whoever has waited too long goes, and what is missing before it counts as lost."""

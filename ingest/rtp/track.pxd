@@ -33,6 +33,7 @@ cdef class Track:
     cdef int packet(self, const unsigned char* data, Py_ssize_t start, Py_ssize_t end, list frames) except -1
     @cython.locals(timestamp=cython.uint, ssrc=cython.uint, broken=cython.int, ahead=cython.longlong)
     cdef int turn(self, const unsigned char* data, Py_ssize_t start, long long sequence, list frames) except -1
+    cdef bint follows(self, const unsigned char* data, Py_ssize_t start) noexcept
     cdef int renumber(self, long long sequence) except -1
     cdef int payload(self, const unsigned char* data, Py_ssize_t at, Py_ssize_t end, int marker, list frames) except -1
     cdef int tear(self) except -1

@@ -227,6 +227,14 @@ class Track:
         self.stamp = octets.take(data, start + 4, 8)
         return 1
 
+    def follows(self, data: Octets, start: int) -> bool:
+        """Whether the packet, of 12 bytes at least, is the next one of the source that we follow."""
+        return (
+            self.started
+            and octets.u16(data, start + 2) == (self.highest + 1) & 0xFFFF
+            and octets.u32(data, start + 8) == self.ssrc
+        )
+
     def renumber(self, sequence: int) -> int:
         """Count anew from `sequence`; what was counted before stays counted."""
         self.earlier += self.highest - self.base + 1 - self.missing

@@ -90,6 +90,19 @@ def test_aac_packets_that_break_the_standard_damage_what_follows(inner: ModuleTy
     assert [(unit.data, unit.flags) for unit in receiver.units][-2:] == [(b"ok", DAMAGED), (b"ok", 0)]
 
 
+@pytest.mark.parametrize("widths", [(6, 2, 2), (13, 3, 0), (1, 0, 0), (32, 32, 32), (9, 1, 4)])
+def test_headers_of_any_width_are_read(inner: ModuleType, widths: tuple[int, int, int]) -> None:
+    size_bits, index_bits, delta_bits = widths
+    units = [b"u" * min(size, 2**size_bits - 1) for size in (1, 60, 33)]
+    headers = "".join(
+        format(len(unit), f"0{size_bits}b") + "0" * (delta_bits if at else index_bits) for at, unit in enumerate(units)
+    )
+    packed = (int(headers, 2) << -len(headers) % 8).to_bytes((len(headers) + 7) // 8)
+    receiver, sender = Receiver(inner, [inner.AacTrack(0, 1024, *widths)]), Packetizer()
+    receiver.stream(interleave([sender.packet(0, len(headers).to_bytes(2) + packed + b"".join(units), True)]))
+    assert [unit.data for unit in receiver.units] == units
+
+
 @pytest.mark.parametrize("wrong", [(1024, 0, 3, 3), (1024, 33, 3, 3), (1024, 13, -1, 3), (1024, 13, 3, 40), (0, 13, 3, 3)])
 def test_header_sizes_that_cannot_be_are_refused(inner: ModuleType, wrong: tuple[int, int, int, int]) -> None:
     with pytest.raises(ValueError, match="no AAC stream"):

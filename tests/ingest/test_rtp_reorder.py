@@ -43,6 +43,15 @@ class Line:
             self.flags.append(flags)
         self.track.carry()
 
+    def joined(self, packets: list[bytes], step: int) -> None:
+        """The packets, each `step` bytes long but the last, in one buffer."""
+        arena, buf = bytearray(1 << 20), bytearray(b"".join(packets))
+        frames: list[tuple[int, int, int, int, int]] = []
+        self.track.begin(arena)
+        self.buffer.push_joined(buf, 0, len(buf), step, frames, 0)
+        self.timestamps += [timestamp for _, timestamp, _, _, _ in frames]
+        self.track.carry()
+
 
 def sent_slices(count: int) -> list[bytes]:
     sender = Packetizer(sequence=65_530)
@@ -74,6 +83,25 @@ def test_a_missing_packet_is_waited_for_so_long_and_no_longer() -> None:
     assert (line.timestamps, line.flags) == ([0, 2, 3], [0, DAMAGED, 0])
     line.sweep([sent[1]], 1000 + MAX_WAIT_US)
     assert (line.timestamps, line.buffer.duplicates, line.track.lost) == ([0, 2, 3], 1, 1)
+
+
+def test_joined_datagrams_are_what_they_would_be_one_by_one() -> None:
+    sent = sent_slices(40)
+    step = len(sent[0])
+    order = [0, 1, 2, 4, 3, 5, 6, 6, 7, 8, 9, 12, 10, 11, *range(13, 39)]
+    line = Line()
+    for at in range(0, len(order), 6):
+        line.joined([sent[i] for i in order[at : at + 6]], step)
+    line.joined([sent[39], rtp(65_530 + 40, 40, SLICE[:9], marker=True)], step)
+    assert line.timestamps == list(range(41))
+    assert (line.track.lost, line.track.late, line.buffer.duplicates) == (0, 0, 1)
+
+
+def test_joined_garbage_is_passed_over() -> None:
+    line = Line()
+    line.joined([sent_slices(1)[0][:11], b"x" * 11, b"\x80"], 11)
+    line.joined([bytes(500)], 1)
+    assert line.timestamps == []
 
 
 def test_what_waits_is_bounded_in_packets_and_bytes() -> None:
