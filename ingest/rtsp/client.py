@@ -70,6 +70,7 @@ class RtspClient:
         self._events: list[Event] = []
         self._redirects = 0
         self._withheld = False
+        self._reopened = False
         self._deadline_us = 0
         self._heard_us = 0
         self._heard = False
@@ -194,6 +195,12 @@ class RtspClient:
             self._exchange.parser.flush()
             self._process()
             if self.phase is Phase.HANDSHAKE:
+                if self._exchange.challenged and not self._reopened:
+                    # Some cameras close the connection behind a 401; the challenge holds for the next one.
+                    self._reopened = True
+                    self.phase = Phase.MOVED
+                    self._events.append(Reconnect(self.address))
+                    return
                 due = self._exchange.waiting_for
                 raise SourceError(
                     "the server closed the connection " + (f"without answering {due}" if due else "in the handshake")

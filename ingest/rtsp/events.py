@@ -70,7 +70,10 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """A redirect: the caller closes this connection, connects to `address` (TLS when `address.tls`) and calls `start` again."""
+    """The caller closes this connection, connects to `address` (TLS when `address.tls`) and calls `start` again.
+
+    It is a redirect, or the same address for a server that hangs up behind a 401.
+    """
 
     address: RtspUrl
 

@@ -59,6 +59,11 @@ class Exchange:
         """The method whose answer is due, or an empty string."""
         return self._pending[0].method if self._pending else ""
 
+    @property
+    def challenged(self) -> bool:
+        """Whether the answer that is due is one to a request repeated with credentials."""
+        return bool(self._pending) and self._pending[0].challenges > 0
+
     def output(self) -> bytes:
         """What is to be written to the connection; handed out once."""
         data = bytes(self._output)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.rtsp.client import Phase, RtspClient
-from ingest.rtsp.events import Closed, Failed, Playing
+from ingest.rtsp.events import Closed, Failed, Playing, Reconnect
 from ingest.rtsp.exchange import MAX_OUTPUT_BYTES
 from tests.support.rtsp_script import FIXTURES, answer_bytes, load, run
 from vault.errors import SourceError, SourceRefused, UsageError
@@ -139,6 +139,22 @@ def test_a_connection_lost_while_playing_is_closed_and_one_lost_before_has_faile
     assert "closed the connection without answering OPTIONS" in str(the_failure(client))
     client.eof()
     assert client.events() == []
+
+
+def test_a_camera_that_hangs_up_behind_its_401_is_connected_to_once_more_with_credentials() -> None:
+    client = RtspClient("rtsp://viewer:pw@192.0.2.7/live")
+    client.start(0)
+    reply(client, sent(client)[1])
+    for connections in (1, 2):
+        reply(client, sent(client)[1], "401 Unauthorized", f'WWW-Authenticate: Digest realm="cam", nonce="n{connections}"\r\n')
+        client.eof()
+        if connections == 1:
+            assert client.events() == [Reconnect(client.address)]
+            client.start(US)
+            text = client.bytes_to_send().decode()
+            assert 'nonce="n1"' in text
+            reply(client, re.findall(r"CSeq: (\d+)", text)[0])
+    assert "closed the connection without answering DESCRIBE" in str(the_failure(client))
 
 
 def test_teardown_is_sent_in_the_session_and_its_answer_is_the_end() -> None:

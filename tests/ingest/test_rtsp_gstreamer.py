@@ -8,10 +8,12 @@ import pytest
 
 from ingest.rtsp.events import Closed, Described, Failed, Playing, SetupDone
 from ingest.rtsp.formats import codec_of, parameter_sets
+from ingest.rtsp.sessions import Sessions
 from tests.support.gst import AAC, ALAW, H264, H265, ULAW, gst_server, need_gstreamer
-from tests.support.rtsp_driver import Driver
+from tests.support.rtsp_driver import CLOCK, Driver
 from vault.errors import SourceRefused
 from vault.media import Codec
+from vault.timebase import US
 
 T = TypeVar("T")
 
@@ -109,6 +111,27 @@ def test_a_path_that_is_not_there_says_so() -> None:
         (failed,) = of_kind(driver, Failed)
         assert "DESCRIBE" in str(failed.error)
         assert "404" in str(failed.error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept_alive", [True, False])
+def test_a_session_lives_on_by_keep_alives_and_only_by_them(kept_alive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over UDP the server knows of us by requests alone; it waits for the timeout it announced and five seconds more."""
+    need_gstreamer("x264enc")
+    if not kept_alive:
+        monkeypatch.setattr(Sessions, "keep_alive_due", lambda *_: "")
+    launch = f"( {H264} )"
+    with gst_server("--launch", launch, "--session-timeout", "5") as url, Driver(url, transport="udp") as driver:
+        driver.run(lambda it: bool(it.packets.get(0)))
+        assert driver.client.session_timeout_us == 5 * US
+        began_us = CLOCK.mono_us()
+        driver.run(lambda _: CLOCK.mono_us() - began_us > 13 * US)
+        count = len(driver.packets[0])
+        if kept_alive:
+            driver.run(lambda it: len(it.packets[0]) > count + 20)
+        else:
+            driver.run(lambda _: CLOCK.mono_us() - began_us > 14 * US)
+            assert len(driver.packets[0]) == count
 
 
 def test_sender_reports_come_on_the_second_channel() -> None:

@@ -57,6 +57,11 @@ def guard(server: Any, factory: Any, options: argparse.Namespace) -> None:
     factory.set_permissions(permissions)
 
 
+def limit_sessions(_server: Any, client: Any, seconds: int) -> None:
+    """Sessions of this client end so many seconds after its last request; GStreamer itself adds five."""
+    client.connect("new-session", lambda _client, session: session.set_timeout(seconds))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--launch", help="GStreamer launch line with payloaders pay0, pay1, …")
@@ -71,6 +76,7 @@ def main() -> int:
     parser.add_argument("--udp-only", action="store_true")
     parser.add_argument("--tcp-only", action="store_true")
     parser.add_argument("--own-media", action="store_true", help="a pipeline per client, which plays from its beginning")
+    parser.add_argument("--session-timeout", type=int, default=0, help="seconds; sessions that are not kept alive are dropped")
     options = parser.parse_args()
 
     Gst.init(None)
@@ -85,6 +91,9 @@ def main() -> int:
         factory.set_protocols(lower.UDP if options.udp_only else lower.TCP)
     if options.user or options.certificate:
         guard(server, factory, options)
+    if options.session_timeout:
+        server.connect("client-connected", limit_sessions, options.session_timeout)
+        GLib.timeout_add(200, lambda: server.get_session_pool().cleanup() >= 0)
     server.get_mount_points().add_factory("/cam", factory)
     server.attach(None)
 
