@@ -1,0 +1,92 @@
+"""The command line as a whole: exit codes, errors as one line, start-up that loads nothing heavy, signals."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import streamvault
+from tests.test_house import ROOT
+from vault.errors import StreamvaultError
+
+COMMAND = [sys.executable, "-m", "streamvault"]
+
+
+def failing(error: BaseException) -> click.Command:
+    """A command that raises."""
+
+    def fail() -> None:
+        raise error
+
+    return click.Command("fail", callback=fail)
+
+
+def call(monkeypatch: pytest.MonkeyPatch, error: BaseException, *options: str) -> int:
+    monkeypatch.setitem(streamvault.cli.commands, "fail", failing(error))
+    return streamvault.run([*options, "fail"])
+
+
+def classes(root: type[StreamvaultError]) -> list[type[StreamvaultError]]:
+    return [root, *(found for child in root.__subclasses__() for found in classes(child))]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in classes(StreamvaultError) if kind.__module__ == "vault.errors"])
+def test_every_error_of_ours_is_one_line_and_its_exit_code(
+    kind: type[StreamvaultError], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, kind("what we did\nand where: rtsp://u:geheim@192.0.2.1/")) == kind.exit_code
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "streamvault: what we did and where: rtsp://***@192.0.2.1/\n")
+    assert f"  {kind.exit_code}  " in streamvault.EXIT_CODES
+
+
+def test_an_error_nobody_foresaw_is_one_line_too_and_a_trace_under_debug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, RuntimeError("surprise rtsp://u:geheim@192.0.2.1/")) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("streamvault: RuntimeError: surprise")
+    assert "--debug" in err
+    assert len(err.splitlines()) == 1
+    assert call(monkeypatch, RuntimeError("surprise rtsp://u:geheim@192.0.2.1/"), "--debug") == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "geheim" not in err
+
+
+def test_an_interrupt_has_the_shells_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, KeyboardInterrupt()) == 130
+    # The terminal shows ^C first, so the message begins on a line of its own.
+    assert capsys.readouterr().err == "\nstreamvault: interrupted\n"
+
+
+def test_help_and_a_mistyped_command_load_nothing_heavy() -> None:
+    code = (
+        "import sys, streamvault\n"
+        "assert streamvault.run(['camera', '--help']) == 0\n"
+        "assert streamvault.run(['camera', 'ad']) == 2\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'av', 'numpy', 'lmdb', 'cryptography', 'rich', 'blake3'}))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    # The mistyped command's message is cleaned of credentials, which is what loads cryptography.
+    assert run.stdout.splitlines()[-1] == "['cryptography']"
+
+
+def test_a_reader_that_has_enough_ends_the_command_quietly(data_path: Path) -> None:
+    streamvault.run(["--data", str(data_path), "init"])
+    with subprocess.Popen(
+        [*COMMAND, "--data", str(data_path), "config", "check", "--json"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) in (0, 1, 128 + signal.SIGPIPE)
