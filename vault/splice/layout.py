@@ -138,17 +138,20 @@ def _lay_piece(
     for _, take in takes:
         offset = take.table.offset[take.first : take.last]
         ends = offset + take.table.size[take.first : take.last]
-        first = np.concatenate(([0], np.flatnonzero(offset[1:] != ends[:-1]) + 1))
+        breaks = np.flatnonzero(offset[1:] != ends[:-1])
+        first = np.empty(len(breaks) + 1, np.int64)
+        first[0] = 0
+        np.add(breaks, 1, out=first[1:])
         numbers.append(take.number + first)
         begins.append(offset[first])
-        stops.append(ends[np.append(first[1:], len(offset)) - 1])
+        stops.append(np.concatenate((ends[breaks], ends[-1:])))
     all_begins, all_stops = np.concatenate(begins), np.concatenate(stops)
     order = np.argsort(all_begins, kind="stable")
     sorted_begins, sorted_stops = all_begins[order], all_stops[order]
     fresh = np.ones(len(order), np.bool_)
     fresh[1:] = ~_joins(sorted_begins, sorted_stops, takes)
     first = np.flatnonzero(fresh)
-    extent_begins, extent_stops = sorted_begins[first], sorted_stops[np.append(first[1:], len(order)) - 1]
+    extent_begins, extent_stops = sorted_begins[first], np.concatenate((sorted_stops[first[1:] - 1], sorted_stops[-1:]))
     extent_of = np.cumsum(fresh) - 1
     places = np.empty(len(order), np.int64)
     if insert is None or not len(insert.at):
@@ -177,11 +180,14 @@ def _joins(begins: Int64s, stops: Int64s, takes: list[tuple[int, Take]]) -> Bool
 
 def _foreign(takes: list[tuple[int, Take]]) -> Int64s:
     """Offsets of the segment's samples that are not taken, sorted."""
+    neighbours = takes[0][1].neighbours
+    if len(takes) == len(neighbours) and all(take.last - take.first == len(take.table.dts) for _, take in takes):
+        return np.zeros(0, np.int64)
     taken: dict[int, list[Take]] = {}
     for _, take in takes:
         taken.setdefault(id(take.table), []).append(take)
     out = []
-    for table in takes[0][1].neighbours:
+    for table in neighbours:
         at = 0
         for take in sorted(taken.get(id(table), []), key=lambda item: item.first):
             if take.first > at:

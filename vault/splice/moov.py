@@ -1,4 +1,4 @@
-"""The `moov` of a clip (ISO/IEC 14496-12 §8): sample tables from lanes and layout, built with numpy.
+"""The head of a clip, which is its `moov` (ISO/IEC 14496-12 §8): sample tables from lanes and layout, built with numpy.
 
 One edit a track and never an empty one: players play the first of two edits twice or the second not at all.
 """
@@ -10,45 +10,51 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vault.media import Int64s, UInt32s
+from vault.media import Int64s
 from vault.segment.boxes import box, full_box
 from vault.segment.entries import sample_entry
-from vault.segment.movie import MOVIE_TIMESCALE, mvhd
+from vault.segment.movie import FTYP, MOVIE_TIMESCALE, mvhd
 from vault.splice.lanes import Lane
 from vault.splice.layout import Layout
-from vault.splice.ticks import run_lengths
+from vault.splice.ticks import run_lengths, steps
 from vault.timebase import US
 
 _U32 = 2**32 - 1
 _COUNT = struct.Struct(">I")
+_HEADER = struct.Struct(">I4s")
 _SECONDS_1904 = 2_082_844_800
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _UNDETERMINED = 0x55C4
 _DATA_HERE = box(b"dinf", full_box(b"dref", 0, 0, _COUNT.pack(1), full_box(b"url ", 0, 1)))
 
 
-def build_moov(lanes: Sequence[Lane], layout: Layout, start_us: int, before_bytes: int) -> bytes:
-    """The whole box. `before_bytes` of other boxes stand in front of it in the file and 16 bytes of `mdat` header behind it.
+def build_head(lanes: Sequence[Lane], layout: Layout, start_us: int) -> bytes:
+    """Everything in front of the payload: `ftyp`, `moov` and the header of `mdat`.
 
-    Its own length decides where the payload begins; so it is built once to be measured where chunk offsets may need 64 bits.
+    The pieces are joined once: an hour's tables are a megabyte, and every box around them would copy it again.
     """
-    tables = [_tables(lane) for lane in lanes]
-    wide = before_bytes + layout.size + sum(map(len, tables)) + 16 * sum(len(c[0]) for c in layout.chunks) + 2**20 > _U32
-    shift = 0
-    for _ in range(2):
-        traks = [
-            _trak(number, lane, stable, _chunks(lane, chunks, shift, wide), start_us)
-            for number, (lane, stable, chunks) in enumerate(zip(lanes, tables, layout.chunks, strict=True), 1)
-        ]
-        duration = max(_movie_ticks(lane.shown, lane.params.timescale) for lane in lanes)
-        moov = box(b"moov", mvhd(start_us, duration, len(lanes)), *traks)
-        if shift:
-            break
-        shift = before_bytes + len(moov) + 16
-    return moov
+    wide = layout.size + sum(16 * len(lane.dts) for lane in lanes) + 2**20 > _U32
+    offsets_at: list[int] = []
+    parts: list[bytes] = [mvhd(start_us, max(_movie_ticks(lane.shown, lane.params.timescale) for lane in lanes), len(lanes))]
+    for number, (lane, chunks) in enumerate(zip(lanes, layout.chunks, strict=True), 1):
+        trak, at = _trak(number, lane, chunks, start_us, wide)
+        offsets_at.append(len(parts) + at)
+        parts += trak
+    parts = [FTYP, *_around(b"moov", parts), struct.pack(">I4sQ", 1, b"mdat", 16 + layout.size)]
+    # Where the payload begins is known once all lengths are; until then zeros stand for the chunk offsets.
+    begin = sum(map(len, parts))
+    for at, (_, places, _) in zip(offsets_at, layout.chunks, strict=True):
+        parts[at + 2] = (places + begin).astype(">u8" if wide else ">u4").tobytes()
+    return b"".join(parts)
 
 
-def _trak(number: int, lane: Lane, tables: bytes, chunks: bytes, start_us: int) -> bytes:
+def _around(kind: bytes, parts: list[bytes]) -> list[bytes]:
+    """A box around parts that stay apart."""
+    return [_HEADER.pack(8 + sum(map(len, parts)), kind), *parts]
+
+
+def _trak(number: int, lane: Lane, chunks: tuple[Int64s, Int64s, Int64s], start_us: int, wide: bool) -> tuple[list[bytes], int]:
+    """The parts of one `trak`, and which of them are the chunk offsets: zeros as yet."""
     params, created = lane.params, max(start_us, 0) // US + _SECONDS_1904
     shown = _movie_ticks(lane.shown, params.timescale)
     audio = params.codec.is_audio
@@ -71,21 +77,27 @@ def _trak(number: int, lane: Lane, tables: bytes, chunks: bytes, start_us: int) 
     else:
         handler, name, media_header = b"meta", b"opaque", full_box(b"nmhd", 0, 0)
     hdlr = full_box(b"hdlr", 0, 0, bytes(4), handler, bytes(12), name + b"\x00")
-    minf = box(b"minf", media_header, _DATA_HERE, box(b"stbl", tables, chunks))
-    return box(b"trak", tkhd, box(b"edts", edit), box(b"mdia", mdhd, hdlr, minf))
+    count = len(chunks[1])
+    offsets = bytes(count * (8 if wide else 4))
+    stbl = [*_tables(lane), _stsc(lane, chunks)]
+    stbl += [struct.pack(">I4sII", 16 + len(offsets), b"co64" if wide else b"stco", 0, count), offsets]
+    inner = _around(b"minf", [media_header, _DATA_HERE, *_around(b"stbl", stbl)])
+    parts = _around(b"trak", [tkhd, box(b"edts", edit), *_around(b"mdia", [mdhd, hdlr, *inner])])
+    return parts, len(parts) - 1
 
 
-def _tables(lane: Lane) -> bytes:
+def _tables(lane: Lane) -> list[bytes]:
     """The boxes of `stbl` that do not depend on where the bytes are (§8.5.2, §8.6, §8.7.3)."""
     entries = [sample_entry(item) for item in lane.entries]
     boxes = [full_box(b"stsd", 0, 0, _COUNT.pack(len(entries)), *entries)]
-    boxes.append(_runs(b"stts", 0, *run_lengths(np.diff(lane.dts, append=lane.end))))
+    boxes.append(_runs(b"stts", 0, *run_lengths(steps(lane.dts, lane.end))))
     if lane.cts is not None and lane.cts.any():
         boxes.append(_ctts(lane.cts))
     if lane.sync is not None and len(lane.sync) < len(lane.dts):
         boxes.append(full_box(b"stss", 0, 0, _COUNT.pack(len(lane.sync)), (lane.sync + 1).astype(">u4").tobytes()))
-    boxes.append(_stsz(lane.size))
-    return b"".join(boxes)
+    # Always a table: VLC loses a second of G.711 where the size is said once.
+    sizes = lane.size.astype(">u4").tobytes()
+    return [*boxes, struct.pack(">I4sIII", 20 + len(sizes), b"stsz", 0, 0, len(lane.size)), sizes]
 
 
 def _ctts(cts: Int64s) -> bytes:
@@ -104,15 +116,10 @@ def _runs(kind: bytes, version: int, counts: Int64s, values: Int64s) -> bytes:
     return full_box(kind, version, 0, _COUNT.pack(len(counts)), out.tobytes())
 
 
-def _stsz(size: UInt32s) -> bytes:
-    """Always a table: VLC loses a second of G.711 where the size is said once."""
-    return full_box(b"stsz", 0, 0, struct.pack(">II", 0, len(size)), size.astype(">u4").tobytes())
-
-
-def _chunks(lane: Lane, chunks: tuple[Int64s, Int64s, Int64s], shift: int, wide: bool) -> bytes:
-    """`stsc` and `stco` or `co64` (§8.7.4, §8.7.5)."""
-    numbers, places, entries = chunks
-    per_chunk = np.diff(numbers, append=len(lane.dts))
+def _stsc(lane: Lane, chunks: tuple[Int64s, Int64s, Int64s]) -> bytes:
+    """§8.7.4."""
+    numbers, _, entries = chunks
+    per_chunk = steps(numbers, len(lane.dts))
     change = np.ones(len(numbers), np.bool_)
     change[1:] = (per_chunk[1:] != per_chunk[:-1]) | (entries[1:] != entries[:-1])
     first = np.flatnonzero(change)
@@ -120,9 +127,7 @@ def _chunks(lane: Lane, chunks: tuple[Int64s, Int64s, Int64s], shift: int, wide:
     runs[:, 0] = first + 1
     runs[:, 1] = per_chunk[first]
     runs[:, 2] = entries[first] + 1
-    stsc = full_box(b"stsc", 0, 0, _COUNT.pack(len(runs)), runs.tobytes())
-    kind, width = (b"co64", ">u8") if wide else (b"stco", ">u4")
-    return stsc + full_box(kind, 0, 0, _COUNT.pack(len(places)), (places + shift).astype(width).tobytes())
+    return full_box(b"stsc", 0, 0, _COUNT.pack(len(runs)), runs.tobytes())
 
 
 def _movie_ticks(ticks: int, timescale: int) -> int:

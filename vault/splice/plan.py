@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Sequence
 
-from vault.segment.movie import FTYP
 from vault.splice.clip import Clip, Extents
 from vault.splice.inband import insert_sets
 from vault.splice.lanes import MAX_KEPT_GAP_US, Lane, TimeMap, video_lane
 from vault.splice.layout import lay_out
-from vault.splice.moov import build_moov
+from vault.splice.moov import build_head
 from vault.splice.part import Gaps, Part
 from vault.splice.pieces import Selection, select
 from vault.splice.sound import sound_lanes
@@ -42,8 +40,7 @@ def plan_clip(
     inserts = insert_sets(selection, lanes[0]) if selection.has_video else []
     lanes += sound_lanes(selection, time)
     layout = lay_out(lanes, [piece.index for piece in selection.pieces], inserts)
-    moov = build_moov(lanes, layout, selection.interval.start_us, len(FTYP))
-    head = FTYP + moov + struct.pack(">I4sQ", 1, b"mdat", 16 + layout.size)
+    head = build_head(lanes, layout, selection.interval.start_us)
     interval, held = selection.interval, selection.held
     return Clip(
         size=len(head) + layout.size,
