@@ -272,6 +272,14 @@ def test_the_environment_forces_the_source_in_a_new_process(name: str) -> None:
     assert done.stdout.split() == ["interpreted", "True"]
 
 
+def test_no_extension_in_place_is_older_than_its_source() -> None:
+    for name in engine.COMPILED_MODULES:
+        source = (build_inner.ROOT / name.replace(".", "/")).with_suffix(".py")
+        newest = max(path.stat().st_mtime for path in (source, source.with_suffix(".pxd"), source.with_name("octets.pxd")))
+        for built in source.parent.glob(f"{source.stem}.*.so"):
+            assert built.stat().st_mtime >= newest, "the inner loop was changed: python build_inner.py"
+
+
 def test_the_build_hook_compiles_what_the_engine_expects() -> None:
     assert build_inner.MODULES == engine.COMPILED_MODULES
     assert all((build_inner.ROOT / name.replace(".", "/")).with_suffix(".pxd").is_file() for name in build_inner.MODULES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,30 +22,35 @@ def load(form: str) -> ModuleType:
     """`ingest.rtp.engine` of that form, beside whichever one this process runs. Skips where it is not built."""
     if form == engine.inner_kind():
         return engine
-    if form == "compiled":
+    kept_as = f"{form} {engine.__name__}"
+    if kept_as not in sys.modules:
+        sys.modules[kept_as] = _import_again(form)
+    other = sys.modules[kept_as]
+    if other.inner_kind() != form:
         pytest.skip("the inner loop is not compiled here: python build_inner.py")
-    cached = sys.modules.get("interpreted " + engine.__name__)
-    if cached is not None:
-        return cached
-    names = (*COMPILED_MODULES, engine.__name__)
-    kept = {name: sys.modules.pop(name) for name in names}
-    package = sys.modules["ingest.rtp"]
-    attributes = {name.rpartition(".")[2]: getattr(package, name.rpartition(".")[2]) for name in names}
-    # `from package import module` would find the attribute and not look any further.
-    for name in attributes:
-        delattr(package, name)
-    finder = SourceOnly()
-    sys.meta_path.insert(0, finder)
-    try:
-        other = importlib.import_module(engine.__name__)
-    finally:
-        sys.meta_path.remove(finder)
-        sys.modules.update(kept)
-        for name, module in attributes.items():
-            setattr(package, name, module)
-    sys.modules["interpreted " + engine.__name__] = other
-    assert other.inner_kind() == form
     return other
+
+
+def _import_again(form: str) -> ModuleType:
+    names = (*COMPILED_MODULES, engine.__name__)
+    package = sys.modules["ingest.rtp"]
+    finders, environment = list(sys.meta_path), dict(os.environ)
+    modules = {name: sys.modules.pop(name) for name in names}
+    # `from package import module` would find the attribute and not look any further.
+    attributes = {name: package.__dict__.pop(name) for name in (one.rpartition(".")[2] for one in names)}
+    sys.meta_path[:] = [one for one in finders if not isinstance(one, SourceOnly)]
+    for variable in ("STREAMVAULT_INNER", "STREAMVAULT_INTERPRETED"):
+        os.environ.pop(variable, None)
+    if form == "interpreted":
+        os.environ["STREAMVAULT_INNER"] = form
+    try:
+        return importlib.import_module(engine.__name__)
+    finally:
+        sys.modules.update(modules)
+        vars(package).update(attributes)
+        sys.meta_path[:] = finders
+        os.environ.clear()
+        os.environ.update(environment)
 
 
 @dataclass(frozen=True, slots=True)
