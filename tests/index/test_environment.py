@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import random
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,20 +14,25 @@ from typing import Any
 import pytest
 
 from index.catalog import Catalog
+from index.check import check_overlaps, check_readable, check_usage
 from index.environment import MIB, Environment, Table
 from index.holder import HolderWatch
+from index.timeline import Timeline
 from tests.support.disks import small_disk
 from tests.support.index_processes import (
     MAP_BYTES,
     clear_dead_readers,
     commit_many,
+    commit_without_end,
     hold_the_lock,
     read_and_stop,
     use_after_fork,
 )
+from tests.support.indexing import T0
 from vault.clock import SystemClock
 from vault.errors import Busy, Damaged, Refused, StoreFull, UsageError
 from vault.ids import CameraNumber
+from vault.timebase import Interval
 
 SPAWN = multiprocessing.get_context("spawn")
 PATIENCE_SECONDS = 60
@@ -196,6 +202,22 @@ def test_a_writer_killed_in_a_transaction_leaves_nothing_and_blocks_nobody(envir
             assert txn.get(Table.META, b"half-done") is None
             txn.put(Table.META, b"done", b"x")
         assert environment.holder() is None
+
+
+def test_a_recorder_killed_at_random_moments_leaves_a_whole_index(environment: Environment) -> None:
+    moments = random.Random(9901)
+    for turn in range(8):
+        with process(commit_without_end, environment.path) as (child, _):
+            child.join(moments.random() / 10)
+        catalog = Catalog(environment)
+        usage = catalog.usage(CameraNumber(9901))
+        for check in (check_readable, check_overlaps, check_usage):
+            assert list(check(environment)) == []
+        # A commit, its gap and its settling are three transactions: each kill leaves at most one segment between them.
+        assert usage.spool_segments <= turn + 1
+        gaps = Timeline(environment).gaps(CameraNumber(9901), Interval(T0, T0 + usage.segments * 60_000_000))
+        assert len(gaps) >= usage.segments - 8
+    assert usage.segments > 8
 
 
 @pytest.mark.parametrize("stamped", [True, False])

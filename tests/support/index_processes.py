@@ -25,6 +25,21 @@ def commit_many(path: Path, camera: int, count: int) -> None:
             catalog.commit([new_row(CameraNumber(camera), T0 + at * MINUTE_US, epoch=epoch, sequence=at)])
 
 
+def commit_without_end(path: Path, told: Connection) -> None:
+    """A recorder that only a kill ends: commits, settles, opens and closes gaps, always from where the index stands."""
+    environment = Environment(path, MAP_BYTES)
+    catalog = Catalog(environment)
+    epoch = catalog.raise_epoch(CameraNumber(9901))
+    at = catalog.usage(CameraNumber(9901)).segments
+    told.send("working")
+    while True:
+        row = new_row(CameraNumber(9901), T0 + at * MINUTE_US, duration_us=MINUTE_US - 1_000_000, epoch=epoch, sequence=at)
+        catalog.commit([row])
+        catalog.open_gap(CameraNumber(9901), row.end_us, "between")
+        catalog.settle([row.key])
+        at += 1
+
+
 def hold_the_lock(path: Path, told: Connection, stamped: bool) -> None:
     """Take the write lock, write something, say so, and stop as SIGSTOP does."""
     environment = Environment(path, MAP_BYTES)
