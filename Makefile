@@ -38,8 +38,9 @@ lint: $(READY) ## style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
 
-interpreted: $(READY) ## the tests of receiving and recording, with the inner loop interpreted
-	STREAMVAULT_INNER=interpreted $(PYTEST) tests/ingest $(ARGS)
+# The loop's own tests (test_rtp_*) run both forms side by side; here what is above it runs on the interpreted one.
+interpreted: $(READY) ## the tests of recording, with the inner loop interpreted
+	STREAMVAULT_INNER=interpreted $(PYTEST) tests/ingest --ignore-glob='*/test_rt[ps]*' --ignore-glob='*/test_simulate*' $(ARGS)
 
 unit: $(READY)
 	@$(PYTEST) $(ARGS)
@@ -59,11 +60,16 @@ SYSTEM_LOG := $(if $(TMPDIR),$(TMPDIR),/tmp)/streamvault-system.log
 
 fuzz: $(READY) ## coverage-guided fuzzing of the parsers; SECONDS_EACH=60 for each target
 	$(PIP) install --require-hashes -r constraints-fuzz.txt
-	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS_EACH),60)
+	@for target in tests/fuzz/fuzz_*.py; do \
+		corpus=.cache/fuzz/$$(basename $$target .py); mkdir -p $$corpus; echo "fuzzing $$target"; \
+		$(BIN)/python $$target $$corpus -max_total_time=$(or $(SECONDS_EACH),60) -artifact_prefix=$$corpus/ || exit 1; done
 
 bench: $(READY) ## the measured claims, side by side on this machine (benchmarks/README.md)
 	$(BIN)/python -m pytest -q benchmarks/bench_*.py
-	for script in benchmarks/compare_*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in $(BENCHES); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+BENCHES := $(sort $(wildcard benchmarks/compare_*.py benchmarks/splice_*.py benchmarks/simulator_*.py))
+BENCHES := $(filter-out %_material.py,$(BENCHES))
 
 soak: $(READY) ## 200 cameras for ten minutes: no frame lost, memory flat
 	$(BIN)/python benchmarks/soak.py
