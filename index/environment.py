@@ -76,9 +76,8 @@ class ReadTxn:
     def last_before(self, table: Table, key: bytes) -> tuple[bytes, bytes] | None:
         """The greatest item whose key is below `key`."""
         cursor = self._txn.cursor(self._dbs[table])
-        if (cursor.set_range(key) and cursor.prev()) or (not cursor.key() and cursor.last() and cursor.key() < key):
-            return cursor.item()
-        return None
+        found = cursor.prev() if cursor.set_range(key) else cursor.last()
+        return cursor.item() if found else None
 
     def first_from(self, table: Table, key: bytes) -> tuple[bytes, bytes] | None:
         """The least item whose key is `key` or above."""
