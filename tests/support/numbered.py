@@ -6,6 +6,7 @@ damaged picture is told from a wrong one. What is done with the numbers belongs 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from fractions import Fraction
@@ -103,9 +104,13 @@ def record(
     opaque: Sequence[bytes] = (),
     codec: Codec = Codec.H264,
     flags: SegmentFlag = SegmentFlag.NONE,
+    sets_from: Sequence[AccessUnit] | None = None,
 ) -> Part:
-    """One closed segment, in memory. `audio_from`: seconds after the start at which its audio begins."""
-    tracks: list[Track] = [video_track(units, codec)]
+    """One closed segment, in memory. `audio_from`: seconds after the start at which its audio begins. `sets_from`: whose first
+    access unit has the parameter sets, where its own has none."""
+    described = video_track(sets_from or units, codec).params
+    whole = video_track([AccessUnit((*described.sets, *units[0].nals), units[0].pts_90k, units[0].key), *units[1:]], codec)
+    tracks: list[Track] = [dataclasses.replace(whole, params=described, samples=[unit.sample for unit in units])]
     if audio:
         tracks.append(audio_track(audio, audio_codec, first_dts=round(audio_from * audio.rate)))
     if opaque:

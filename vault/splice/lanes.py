@@ -113,7 +113,7 @@ def video_lane(selection: Selection, time: TimeMap) -> Lane:
     entries = _entries(pieces)
     preroll = sum(_preroll(piece, selection) for _, piece in pieces)
     timescale = entries[0].timescale
-    end = time.end_tick(timescale)
+    end = _end_tick(pieces[-1][1], time, timescale)
     decode: list[Int64s] = []
     offsets: list[Int64s | None] = []
     takes: list[Take] = []
@@ -159,13 +159,41 @@ def _entries(pieces: list[tuple[int, Piece]]) -> list[TrackParams]:
     return entries
 
 
+def _end_tick(piece: Piece, time: TimeMap, timescale: int) -> int:
+    """Where presentation ends. A picture that begins just before the end still gets a tick, though rounding leaves it none."""
+    instants = (
+        piece.part.instants_us(_video(piece))[piece.first : piece.last] if piece.instants_us is None else piece.instants_us
+    )
+    last_us = int(instants[instants < piece.end_us].max(initial=piece.start_us)) - time.origins_us[-1]
+    return max(time.end_tick(timescale), -(-last_us * timescale // US) + 2)
+
+
 def _preroll(piece: Piece, selection: Selection) -> int:
-    """How many samples of this piece are presented before the clip's first instant."""
+    """How many ticks of this piece are presented before the clip's first instant: one for each such picture.
+
+    libav counts time from the first sample that it decodes and shows; that one must not be decoded later than the first picture
+    is presented. So references that are decoded before it and presented after the clip add a tick each.
+    """
     if not piece.is_shown:
         return piece.last - piece.first
     if piece.instants_us is None:
         return 0
-    return int((piece.instants_us < selection.interval.start_us).sum())
+    begin_us = selection.interval.start_us
+    early = piece.instants_us < begin_us
+    return int(early.sum()) + _late_before_shown(piece, begin_us)
+
+
+def _late_before_shown(piece: Piece, begin_us: int) -> int:
+    """Samples in front of the first one shown, in decode order, that are presented after the end."""
+    if piece.instants_us is None:
+        return 0
+    late = piece.instants_us >= piece.end_us
+    return int(late[: _first_shown(piece, begin_us)].sum())
+
+
+def _first_shown(piece: Piece, begin_us: int) -> int:
+    assert piece.instants_us is not None
+    return int(np.argmax((piece.instants_us >= begin_us) & (piece.instants_us < piece.end_us)))
 
 
 def _piece_times(
@@ -206,6 +234,9 @@ def _piece_times(
         decoded = np.minimum(sorted_times, preroll + end - np.arange(len(order), 0, -1))
         if decoded[0] < floor:
             decoded = sorted_times
+        if _late_before_shown(piece, time.selection.interval.start_us):
+            upto = _first_shown(piece, time.selection.interval.start_us) + 1
+            decoded[:upto] = np.minimum(decoded[:upto], preroll + 1 - np.arange(upto, 0, -1))
     return decoded, presented - decoded
 
 

@@ -150,12 +150,13 @@ def _lay_piece(
     sorted_begins, sorted_stops = all_begins[order], all_stops[order]
     fresh = np.ones(len(order), np.bool_)
     fresh[1:] = ~_joins(sorted_begins, sorted_stops, takes)
-    first = np.flatnonzero(fresh)
-    extent_begins, extent_stops = sorted_begins[first], np.concatenate((sorted_stops[first[1:] - 1], sorted_stops[-1:]))
+    opens = np.flatnonzero(fresh)
+    extent_begins: Int64s = sorted_begins[opens]
+    extent_stops: Int64s = np.concatenate((sorted_stops[opens[1:] - 1], sorted_stops[-1:]))
     extent_of = np.cumsum(fresh) - 1
     places = np.empty(len(order), np.int64)
     if insert is None or not len(insert.at):
-        starts = build.add(np.full(len(first), source), extent_begins, extent_stops - extent_begins)
+        starts = build.add(np.full(len(opens), source), extent_begins, extent_stops - extent_begins)
         places[order] = starts[extent_of] + (sorted_begins - extent_begins[extent_of])
     else:
         starts = build.at + np.cumsum(extent_stops - extent_begins) - (extent_stops - extent_begins)

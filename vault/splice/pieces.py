@@ -70,6 +70,7 @@ class _Builder:
     wanted: Interval
     earliest_us: int
     has_video: bool
+    withheld: bool = False
     pieces: list[Piece] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -160,6 +161,7 @@ def _begin(build: _Builder, covers: list[Cover], at: int, track: TrackTable) -> 
     oldest_us = _oldest(chain, int(instants[first:].min()))
     if oldest_us < min(build.earliest_us, start_us):
         # The pre-roll would show more than is allowed: start at the next random access point instead.
+        build.withheld = True
         after = syncs[(instants[syncs] >= max(start_us, build.earliest_us)) & (instants[syncs] < end_us)]
         if not len(after):
             return
@@ -242,6 +244,9 @@ def _last(build: _Builder, item: Cover, instants: Int64s, shown: Bools) -> int:
 def _finish(build: _Builder) -> Selection:
     shown = [piece for piece in build.pieces if piece.is_shown]
     interval = Interval(shown[0].start_us, shown[-1].end_us)
+    if build.withheld:
+        when = format_us(interval.start_us)
+        build.notes.append(f"begins at {when}: the pictures that an earlier start needs lie outside what is allowed")
     held_start, held_end = interval.start_us, interval.end_us
     for piece in build.pieces:
         track = piece.part.table.video
