@@ -286,7 +286,7 @@ class Environment:
         used = (self._env.info()["last_pgno"] + 1) * self.page_bytes
         if used <= self._file_bytes - self._file_bytes // _KEEP_FREE:
             return
-        wanted = min(self.map_bytes, self._file_bytes + max(FIRST_BYTES, self._file_bytes // 4))
+        wanted = min(self.map_bytes, self._file_bytes + max(FIRST_BYTES, self._file_bytes // 4 // MIB * MIB))
         try:
             if wanted > self._file_bytes:
                 preallocate(self._data, wanted)

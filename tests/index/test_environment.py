@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -242,6 +243,26 @@ def test_a_stopped_holder_of_the_write_lock_is_known_and_killing_it_frees_the_lo
             assert (mine.pid, mine.label) == (os.getpid(), "after")
         assert environment.holder() is None
         assert watch.held_us(environment.holder(), now_us) == 0
+
+
+def test_a_thread_that_waits_for_the_write_lock_stops_no_other_thread(environment: Environment) -> None:
+    """The thread that sweeps the sockets shares its process with the one that commits."""
+    got_it = threading.Event()
+
+    def wait_for_the_lock() -> None:
+        with environment.write("waiting"):
+            got_it.set()
+
+    with process(hold_the_lock, environment.path, True) as (child, _):
+        waiting = threading.Thread(target=wait_for_the_lock)
+        waiting.start()
+        for _ in range(20):
+            with environment.read() as txn:
+                assert txn.get(Table.META, b"half-done") is None
+            assert not got_it.wait(0.005)
+        child.kill()
+        assert got_it.wait(PATIENCE_SECONDS)
+        waiting.join()
 
 
 def test_slots_of_dead_readers_are_freed_and_those_of_the_living_are_not(environment: Environment) -> None:
