@@ -85,6 +85,13 @@ class Timeline:
                     return self._segments.row(txn, *earlier)
         return None
 
+    def last_end_us(self, camera: CameraNumber) -> int | None:
+        """Where the camera's newest segment ends, whatever its state; None when it has none."""
+        with self._env.read() as txn:
+            last = txn.last_before(Table.SEGMENTS, KEY.pack(camera, 2**64 - 1, 2**32 - 1))
+            row = None if last is None else self._segments.row(txn, *last)
+        return row.end_us if row is not None and row.key.camera == camera else None
+
     def span(self, camera: CameraNumber, interval: Interval) -> list[SegmentRow]:
         """Every segment that shares an instant with the range, by start, then epoch."""
         found: list[SegmentRow] = []

@@ -87,8 +87,7 @@ class UdpTrack:
                     self.strangers += 1
                     continue
                 count += got.size_bytes
-                for at in range(0, got.size_bytes, got.step_bytes):
-                    self._order.push(_buffer, at, min(at + got.step_bytes, got.size_bytes), frames, mono_us)
+                self._order.push_joined(_buffer, 0, got.size_bytes, got.step_bytes, frames, mono_us)
                 if count >= limit_bytes:
                     break
             self._order.flush(frames, mono_us)

@@ -1,8 +1,7 @@
 """The door to the inner loop, compiled or interpreted: import its names from here and nowhere else.
 
 An extension module beside its source is what Python imports by itself. STREAMVAULT_INNER=interpreted in the environment,
-which a spawned process inherits, takes the source even so; STREAMVAULT_INTERPRETED=1 is the same in a word that is easier
-to remember.
+which a spawned process inherits, takes the source even so.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class SourceOnly(MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, source, loader=SourceFileLoader(fullname, source))
 
 
-if os.environ.get("STREAMVAULT_INNER") == "interpreted" or os.environ.get("STREAMVAULT_INTERPRETED") == "1":
+if os.environ.get("STREAMVAULT_INNER") == "interpreted":
     # Only before the finder that would take the extension: whoever instruments imports stands further in front.
     sys.meta_path.insert(sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else 0, SourceOnly())
 

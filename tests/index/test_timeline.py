@@ -161,3 +161,10 @@ def test_a_range_longer_than_one_piece_is_read_whole(
     record(catalog, *range(10), 12)
     assert timeline.runs(CAMERA, minutes(0, 20)) == [minutes(0, 10), minutes(12, 13)]
     assert len(timeline.span(CAMERA, minutes(0, 20))) == 11
+
+
+def test_the_newest_segment_tells_where_footage_ends(catalog: Catalog, timeline: Timeline) -> None:
+    assert timeline.last_end_us(CAMERA) is None
+    record(catalog, 3, 1)
+    assert timeline.last_end_us(CAMERA) == T0 + 4 * MINUTE_US
+    assert timeline.last_end_us(OTHER) is None

@@ -257,13 +257,11 @@ def test_walking_garbage_stops_within_it(inner: ModuleType, data: bytes) -> None
     assert 0 <= receiver.stream(b"$" + data) <= len(data) + 1
 
 
-@pytest.mark.parametrize("name", ["STREAMVAULT_INNER=interpreted", "STREAMVAULT_INTERPRETED=1"])
-def test_the_environment_forces_the_source_in_a_new_process(name: str) -> None:
-    variable, _, value = name.partition("=")
+def test_the_environment_forces_the_source_in_a_new_process() -> None:
     command = "from ingest.rtp.engine import inner_kind, VideoTrack; print(inner_kind(), hasattr(VideoTrack, 'packet'))"
     done = subprocess.run(
         [sys.executable, "-c", command],
-        env={**os.environ, variable: value},
+        env={**os.environ, "STREAMVAULT_INNER": "interpreted"},
         capture_output=True,
         text=True,
         check=True,

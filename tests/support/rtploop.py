@@ -39,8 +39,7 @@ def _import_again(form: str) -> ModuleType:
     # `from package import module` would find the attribute and not look any further.
     attributes = {name: package.__dict__.pop(name) for name in (one.rpartition(".")[2] for one in names)}
     sys.meta_path[:] = [one for one in finders if not isinstance(one, SourceOnly)]
-    for variable in ("STREAMVAULT_INNER", "STREAMVAULT_INTERPRETED"):
-        os.environ.pop(variable, None)
+    os.environ.pop("STREAMVAULT_INNER", None)
     if form == "interpreted":
         os.environ["STREAMVAULT_INNER"] = form
     try:
