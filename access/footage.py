@@ -70,10 +70,14 @@ class Footage:
     def _lead_in(self, camera: CameraNumber, parts: list[Part], wanted: Interval, pool: SourcePool) -> list[Part]:
         """Segments before the range that hold what its first picture is decoded from, when its own does not."""
         lead: list[Part] = []
-        while parts and len(lead) < _MAX_LEAD_IN and reaches_back((lead or parts)[0], wanted.start_us):
-            row = Timeline(self.environment).find(camera, (lead or parts)[0].start_us - 1)
-            if row is None or row.key >= (lead or parts)[0].table.info.head.key:
+        wanting = bool(parts) and reaches_back(parts[0], wanted.start_us)
+        while wanting and len(lead) < _MAX_LEAD_IN:
+            first = (lead or parts)[0]
+            row = Timeline(self.environment).find(camera, first.start_us - 1)
+            if row is None or row.key >= first.table.info.head.key:
                 break
             source = PooledSource(pool, row)
             lead.insert(0, Part(read_closed(source), source))
+            video = lead[0].table.video
+            wanting = video is not None and not video.sync.any()
         return lead

@@ -21,9 +21,11 @@ from vault.spool import append
 CAMERA_ID = "cam-1"
 
 
-def put_segment(node: Node, number: CameraNumber, tracks: list[Track], start_us: int, *, state: str = "store") -> int:
+def put_segment(
+    node: Node, number: CameraNumber, tracks: list[Track], start_us: int, *, state: str = "store", sequence: int = 0
+) -> int:
     """A segment of epoch 1 in `store`, committed in the `spool`, or still `open` there. Returns where it ends, UTC µs."""
-    head = make_head(start_us=start_us, camera=number)
+    head = make_head(start_us=start_us, camera=number, sequence=sequence)
     written = make_segment(tracks, head=head)
     data = written.open_bytes if state == "open" else written.closed_bytes
     fd = node.spool.create(head.key)
