@@ -272,4 +272,4 @@ def ticks_of(intervals: tuple[Interval, ...] | list[Interval]) -> set[int]:
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMachine.settings = settings(stateful_step_count=40)
