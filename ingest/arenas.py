@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 LARGE_BYTES = 2 << 20
 SMALL_BYTES = 1 << 17
+MAX_FREE = 24
+"""Buffers of a kind that are kept. At a start every camera holds its first second; that memory goes back afterwards."""
+
 READ_LIMIT_BYTES = 768 << 10
 """At most this much is read into one set of arenas; with what is carried over it fits twice into a large one."""
 
@@ -47,5 +50,5 @@ class Arenas:
             for buffer in buffers:
                 self._out_bytes -= len(buffer)
                 free = self._free.get(len(buffer))
-                if free is not None:
+                if free is not None and len(free) < MAX_FREE:
                     free.append(buffer)
