@@ -131,7 +131,7 @@ class RtspSource:
             end = len(self._rest) + count
             _view[: len(self._rest)] = self._rest
             at = 0
-            while at < end:
+            while at < end and (not self.playing or self._udp):
                 if _buffer[at] == 0x24 and not self._client.mid_message:
                     size = 4 + int.from_bytes(_view[at + 2 : at + 4], "big")
                     if at + 4 > end or at + size > end:
@@ -146,6 +146,10 @@ class RtspSource:
                     break
                 at += used
             self._rest = bytes(_view[at:end]) if self._socket is not None else b""
+            if self.playing and not self._udp:
+                # What came behind the answer to PLAY is media, its first key frame among it: the first sweep's.
+                self._rest, self._early = self._early + self._rest, b""
+                return
 
     def _receive(self, offset: int, limit: int) -> int:
         """Bytes read behind `offset`; 0 when there are none or the connection ended."""
@@ -185,7 +189,9 @@ class RtspSource:
             elif isinstance(event, NeedUdpPorts):
                 assert self._socket is not None
                 pair = bind_pair(self._socket)
-                self._udp[event.track.index] = UdpTrack(event.track.index, self._media[event.track.index], *pair)
+                self._udp[event.track.index] = UdpTrack(
+                    event.track.index, self._media[event.track.index], *pair, shown=self._client.shown
+                )
                 self._client.udp_ports(event.track, pair[0].getsockname()[1], pair[1].getsockname()[1])
             elif isinstance(event, SetupDone):
                 if event.transport.interleaved is None and event.track.index in self._udp and self._socket is not None:
@@ -211,8 +217,6 @@ class RtspSource:
     def _play(self) -> None:
         for channel, (track, is_rtcp) in self._client.channels.items():
             self._channels[channel] = RTCP if is_rtcp else self._media[track]
-        self._rest = self._early + self._rest
-        self._early = b""
         self._duty.begin([track.rate for track in self._recorded], self._now_us)
         self.playing = True
 
@@ -283,7 +287,7 @@ class RtspSource:
         if self._rate_bytes > 0:
             wanted_us = min(wanted_us, max(MIN_PACE_US, int(STREAM_PACE_BYTES / self._rate_bytes * 1e6)))
         for udp in self._udp.values():
-            wanted_us = min(wanted_us, udp.pace_us(self._rate_bytes))
+            wanted_us = udp.pace_us(self._rate_bytes, wanted_us)
         return wanted_us
 
     def _take_control(self) -> None:
