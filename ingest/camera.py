@@ -106,7 +106,7 @@ class CameraTask:
     def _sweep(self, source: Source, now_us: int, mono_us: int) -> None:
         recorder = self._recorder
         for report in source.reports():
-            recorder.sender_report(report.track, report.ntp_us, report.timestamp)
+            recorder.sender_report(report.track, report.ntp_us, report.timestamp, report.is_wall)
         large = [not track.codec.is_audio for track in source.tracks]
         if not any(large):
             large = [True] * len(large)

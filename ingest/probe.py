@@ -100,7 +100,8 @@ def _listen(source: Source, clock: Clock, connect_us: int, listen_us: int) -> Pr
             counters[frame[0]].count(frame, buffers[frame[0]])
         arenas.give_back(buffers)
         for report in source.reports():
-            offset_us = report.ntp_us - clock.now_us()
+            if report.is_wall:
+                offset_us = report.ntp_us - clock.now_us()
         # A camera that ends the session while we listen has still shown what it sends.
         if source.failure is not None and any(counter.units for counter in counters):
             break

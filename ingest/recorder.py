@@ -161,11 +161,12 @@ class Recorder:
         for one in held:
             self._record(one)
 
-    def sender_report(self, index: int, ntp_us: int, timestamp: int) -> None:
-        """An RTCP sender report for a track: the camera's wall clock (UTC µs) at an RTP timestamp."""
+    def sender_report(self, index: int, ntp_us: int, timestamp: int, is_wall: bool = True) -> None:
+        """A report as `ingest.source.Report` describes it."""
         track, clock = self._tracks[index], self._clock
         media_us = track.report_media_us(timestamp)
-        utc_us = None if clock is None or media_us is None or index != self._master else clock.utc(media_us)
+        tells = is_wall and index == self._master
+        utc_us = clock.utc(media_us) if tells and clock is not None and media_us is not None else None
         track.sender_report(ntp_us, timestamp, utc_us)
 
     # Recording.

@@ -15,11 +15,15 @@ Frame = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An RTCP sender report: the camera's wall clock (UTC µs) at an RTP timestamp of a track."""
+    """An RTCP sender report: the camera's wall clock (UTC µs) at an RTP timestamp of a track.
+
+    `is_wall` False: some clock that the tracks have in common, such as a container's. It bonds them and says no time of day.
+    """
 
     track: int
     ntp_us: int
     timestamp: int
+    is_wall: bool = True
 
 
 class Source(Protocol):

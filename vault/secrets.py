@@ -64,7 +64,8 @@ def split_url(url: str) -> SplitUrl:
     begin = match.end()
     end = min((at for mark in "/?#" if (at := url.find(mark, begin)) >= 0), default=len(url))
     userinfo, at_sign, host = url[begin:end].rpartition("@")
-    if not _HOST.fullmatch(host):
+    # A file stands on this machine and names no host (RFC 8089 §2).
+    if not _HOST.fullmatch(host) and (host or not url.lower().startswith("file:///")):
         if "@" in url[end:] and not at_sign:
             raise UsageError("the URL's password seems to have a '/', '?' or '#' in it: write them as %2F, %3F, %23")
         raise UsageError("the URL names no host, or one that can be none; an IPv6 address stands in brackets")

@@ -10,6 +10,7 @@ WANTED_BUFFER_BYTES = 4 << 20
 MAX_READ_BYTES = 65_536
 """The most one call can bring: 64 datagrams joined, or a single one."""
 
+_SO_RCVBUFFORCE = 33
 _SOL_UDP = 17
 _UDP_GRO = 104
 _ANCILLARY_BYTES = socket.CMSG_SPACE(4)
@@ -35,7 +36,11 @@ class Read:
 def prepare(sock: socket.socket, wanted_bytes: int = WANTED_BUFFER_BYTES) -> Prepared:
     """Make a datagram socket non-blocking, ask for a large receive buffer and for joined datagrams; says what it got."""
     sock.setblocking(False)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted_bytes)
+    try:
+        # With CAP_NET_ADMIN this one goes beyond net.core.rmem_max, where the other is cut short without a word.
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, wanted_bytes)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted_bytes)
     granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     try:
         sock.setsockopt(_SOL_UDP, _UDP_GRO, 1)
