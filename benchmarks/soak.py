@@ -37,7 +37,7 @@ from vault.source import FileSource
 from vault.timebase import US, Interval
 
 FRAME_TICKS = 90_000 // 25
-ALONE_SECONDS = 45
+ALONE_SECONDS = 75
 SAMPLE_SECONDS = 5
 MAX_CAMERA_BYTES = 1_000_000
 MAX_GROWTH = 0.03

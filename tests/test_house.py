@@ -214,4 +214,4 @@ def test_the_tests_mirror_the_packages() -> None:
     tests = [path.relative_to(ROOT / "tests") for path in python_files() if (ROOT / "tests") in path.parents]
     assert not [path for path in tests if path.name == "__init__.py"]
     places = {path.parts[0] for path in tests if path.name.startswith("test_") and len(path.parts) > 1}
-    assert places <= {*PACKAGES, "benchmarks", "fuzz", "engine"}
+    assert places <= {*PACKAGES, "benchmarks", "faults", "fuzz"}
