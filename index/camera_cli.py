@@ -17,6 +17,7 @@ from vault.timebase import format_local, format_us
 if TYPE_CHECKING:
     from index.cameras import Camera
     from index.node import Node
+    from index.status import LiveState
     from vault.secrets import CredentialBox
 
 TRANSPORTS = ("auto", "tcp", "udp")
@@ -121,13 +122,19 @@ def add(
 @json_option
 @pass_session
 def list_(session: Session, removed: bool, as_json: bool) -> None:
-    """List the cameras."""
+    """List the cameras, and what a running recorder says of each."""
+    from index.status import read_status
+
     with open_session(session) as node:
         cameras = node.cameras.list(removed=removed)
+        live = read_status(node.folder.run / "status.json", session.now_us)
     if as_json:
-        print_json([_as_json(item) for item in cameras])
+        print_json([_as_json(item, live.get(item.number)) for item in cameras])
     else:
-        rows = [[item.id, item.number, item.site, item.name, item.transport, _state(item), item.url] for item in cameras]
+        rows = [
+            [item.id, item.number, item.site, item.name, item.transport, _state(item, live.get(item.number)), item.url]
+            for item in cameras
+        ]
         print_table(["id", "number", "site", "name", "transport", "state", "url"], rows, right=["number"])
 
 
@@ -136,24 +143,29 @@ def list_(session: Session, removed: bool, as_json: bool) -> None:
 @json_option
 @pass_session
 def show(session: Session, camera_id: str, as_json: bool) -> None:
-    """Show one camera and what is stored of it."""
+    """Show one camera, what is stored of it, and what a running recorder says of it."""
+    from index.status import read_status
+
     with open_session(session) as node:
         item = node.cameras.get(camera_id)
         usage = node.catalog.usage(item.number)
         gap = node.catalog.lasting_gap(item.number)
+        live = read_status(node.folder.run / "status.json", session.now_us).get(item.number)
     if as_json:
         stored = {"segments": usage.segments, "size_bytes": usage.size_bytes, "duration_us": usage.duration_us}
         missing = None if gap is None else {"start": format_us(gap.start_us), "end": None, "reason": gap.reason}
-        print_json(_as_json(item) | {"stored": stored, "gap": missing})
+        print_json(_as_json(item, live) | {"stored": stored, "gap": missing})
         return
     print_fields(
         {
             "id": item.id, "number": item.number, "url": item.url, "credentials": "stored" if item.secret else "none",
-            "site": item.site, "name": item.name or None, "transport": item.transport, "state": _state(item),
+            "site": item.site, "name": item.name or None, "transport": item.transport, "state": _state(item, live),
             "added": format_local(item.added_us),
             "removed": None if item.removed_us is None else format_local(item.removed_us),
             "to record since": None if item.first_record_us is None else format_local(item.first_record_us),
             "stored": f"{counted(usage.segments, 'segment')}, {size_text(usage.size_bytes)}",
+            "recorded to": None if live is None or live.recorded_to_us is None else format_local(live.recorded_to_us),
+            "packets lost": live.lost_packets if live else None,
             "gap": None if gap is None else f"since {format_local(gap.start_us)}: {gap.reason}",
         }
     )  # fmt: skip
@@ -257,14 +269,28 @@ def _address(split: Any) -> str:
     return join_url(split.url, split.user, split.password)
 
 
-def _state(item: Camera) -> str:
-    return "removed" if item.is_removed else "on" if item.enabled else "off"
+def _state(item: Camera, live: LiveState | None) -> str:
+    """`recording`, or why not; without a running recorder only whether it should."""
+    if item.is_removed:
+        return "removed"
+    if not item.enabled:
+        return "off"
+    if live is None:
+        return "on, no recorder runs"
+    return f"{live.state}: {live.why}" if live.why and live.state != "recording" else live.state
 
 
-def _as_json(item: Camera) -> dict[str, Any]:
+def _as_json(item: Camera, live: LiveState | None) -> dict[str, Any]:
+    now = None
+    if live is not None:
+        to_us = live.recorded_to_us
+        now = {
+            "state": live.state, "why": live.why, "recorded_to": None if to_us is None else format_us(to_us),
+            "lost_packets": live.lost_packets, "received_bytes": live.received_bytes,
+        }  # fmt: skip
     return {
         "id": item.id, "number": item.number, "url": item.url, "credentials": item.secret is not None, "site": item.site,
-        "name": item.name, "transport": item.transport, "state": _state(item), "added": format_us(item.added_us),
-        "removed": None if item.removed_us is None else format_us(item.removed_us),
-        "first_record": None if item.first_record_us is None else format_us(item.first_record_us),
+        "name": item.name, "transport": item.transport, "state": "removed" if item.is_removed else "on" if item.enabled else "off",
+        "added": format_us(item.added_us), "removed": None if item.removed_us is None else format_us(item.removed_us),
+        "first_record": None if item.first_record_us is None else format_us(item.first_record_us), "live": now,
     }  # fmt: skip
