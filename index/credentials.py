@@ -14,6 +14,9 @@ from vault.secrets import CredentialBox, SplitUrl, has_secret, join_url, redact,
 
 MAX_CREDENTIAL_CHARS = 1024
 
+SCHEMES = ("rtsp", "rtsps", "rtp", "rtmp", "rtmps", "http", "https", "file")
+"""What a camera's address may begin with. Which source serves which is decided in `ingest.sources`."""
+
 
 @dataclass(frozen=True, slots=True)
 class SealedUrl:
@@ -26,6 +29,9 @@ class SealedUrl:
 def seal_url(url: str, box: CredentialBox) -> SealedUrl:
     """For the registry. Raises UsageError, which does not quote the address."""
     public = redact(split_url(url).url)
+    scheme = public.partition("://")[0].lower()
+    if scheme not in SCHEMES:
+        raise UsageError(f"cameras are not recorded over {scheme[:20]}; an address begins with one of {', '.join(SCHEMES)}")
     return SealedUrl(public, box.seal(url) if has_secret(url) else None)
 
 

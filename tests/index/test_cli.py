@@ -109,6 +109,7 @@ def test_credentials_can_be_forgotten(run: Run, data_path: Path) -> None:
     [
         ["camera", "add", "cam 1", f"rtsp://u:{SECRET}@192.0.2.1/"],
         ["camera", "add", "cam-1", f"u:{SECRET}@192.0.2.1"],
+        ["camera", "add", "cam-1", f"ftp://u:{SECRET}@192.0.2.1/"],
         ["camera", "add", "cam-1", f"rtsp://u:{SECRET}/x@192.0.2.1/"],
         ["camera", "add", "cam-1", f"rtsp://u:{SECRET}@192.0.2.1/", "--site", "nowhere"],
         ["camera", "add", "cam-1", f"rtsp://u:{SECRET}@192.0.2.1/", "--transport", "quic"],
