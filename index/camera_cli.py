@@ -252,9 +252,13 @@ def import_(session: Session, file: Path, dry_run: bool) -> None:
             if (line.site or DEFAULT_SITE) not in sites:
                 problems.append(Problem(line.row, f"there is no site {plain((line.site or '')[:80])!r}"))
             credentials = (line.user, line.password or "") if line.user is not None else None
-            url, secret = sealed(line.url, credentials, box)
+            try:
+                url, secret = sealed(line.url, credentials, box)
+            except UsageError as error:
+                problems.append(Problem(line.row, str(error)))
+                continue
             rows.append(NewCamera(line.id, url, secret, line.site or DEFAULT_SITE, line.name, line.transport))
-        for problem in problems:
+        for problem in sorted(problems, key=lambda problem: problem.row):
             click.echo(f"{file}: row {problem.row}: {plain(problem.text)}", err=True)
         if problems:
             raise ConfigError(f"{file}: {counted(len(problems), 'problem')}; nothing was imported")
