@@ -7,7 +7,7 @@ every method accepts what it did before. Reading for people is in `index.timelin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from index.doom import (
@@ -75,13 +75,20 @@ class Catalog:
         """A process takes the camera: its new epoch. Whoever had it before commits nothing more."""
         return self.raise_epochs([camera])[camera]
 
-    def raise_epochs(self, cameras: Iterable[CameraNumber]) -> dict[CameraNumber, int]:
-        """As `raise_epoch` for each, in one transaction."""
+    def raise_epochs(
+        self, cameras: Iterable[CameraNumber], held: Mapping[CameraNumber, int] | None = None
+    ) -> dict[CameraNumber, int]:
+        """As `raise_epoch` for each, in one transaction.
+
+        `held`: the epochs under which the caller has the cameras; one that another process took meanwhile is left out.
+        """
         raised: dict[CameraNumber, int] = {}
         with self._env.write("raise epochs") as txn:
             for camera in cameras:
-                raised[camera] = epoch_of(txn, camera) + 1
-                put_epoch(txn, camera, raised[camera])
+                current = epoch_of(txn, camera)
+                if held is None or held.get(camera) == current:
+                    raised[camera] = current + 1
+                    put_epoch(txn, camera, current + 1)
         return raised
 
     def epoch(self, camera: CameraNumber) -> int:
@@ -187,6 +194,14 @@ class Catalog:
         """End the gap that lasts and return it; None when none does. Footage that is committed ends it by itself."""
         with self._env.write("close gap") as txn:
             return close_gap(txn, camera, end_us)
+
+    def close_gaps(self, ends: Sequence[tuple[CameraNumber, int]]) -> None:
+        """As `close_gap` for each, batched."""
+
+        def one(txn: WriteTxn, end: tuple[CameraNumber, int]) -> None:
+            close_gap(txn, *end)
+
+        self._batched("close gaps", ends, one)
 
     def lasting_gap(self, camera: CameraNumber) -> GapRow | None:
         with self._env.read() as txn:

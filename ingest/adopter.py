@@ -69,8 +69,9 @@ class Adopter:
                 row = self._one(key, done)
             except NotFound:
                 continue
-            except StreamvaultError as error:
-                log.error("spool file not adopted, kept as it is", key=key.object_key, error=str(error))
+            except Exception as error:  # one odd file must not keep the others out
+                trace = None if isinstance(error, StreamvaultError) else error
+                log.error("spool file not adopted, kept as it is", key=key.object_key, error=str(error), trace=trace)
                 done.failed.append(key)
                 continue
             if row is not None:
@@ -120,11 +121,16 @@ class Adopter:
     def _commit(self, rows: list[NewRow], done: Adopted) -> None:
         if not rows:
             return
+        refused: set[SegmentKey] = set()
         try:
             self._catalog.commit(rows, adopt=True)
         except RowsRefused as error:
             log.error("adopted segments refused by the index, kept in the spool", error=str(error))
+            refused = {key for key, _ in error.reasons}
+            done.failed.extend(refused)
         for row in rows:
+            if row.key in refused:
+                continue
             log.info("segment adopted", key=row.key.object_key, end_us=row.end_us)
             done.committed.append(row.key)
 

@@ -7,6 +7,7 @@ the previous cycle's durable boxes allowed, and every fragment written meanwhile
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,15 +18,17 @@ from ingest.writer import OpenFile
 from vault.clock import Clock
 from vault.config import Retention
 from vault.digest import fd_digest
-from vault.errors import StoreError, StreamvaultError
+from vault.errors import StreamvaultError
 from vault.ids import CameraNumber
 from vault.logs import Log
 from vault.media import SegmentInfo
 from vault.retain import min_until_us
-from vault.segment.recover import recover
 from vault.spool import Spool, append, overwrite
 
 log = Log("ingest.closer")
+
+LAST_CYCLES = 5
+"""Rounds at the end, two more than an undisturbed close needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,11 @@ class Keep:
 class _Closing:
     file: OpenFile
     info: SegmentInfo
-    tail_bytes: int = 0
+    tail_bytes: int
 
 
 class Closer:
-    """`finish` may be called from any thread; everything else happens on the closer's own."""
+    """`finish`, `took`, `ask_epoch` and `granted` may be called from any thread; everything else happens on the closer's own."""
 
     def __init__(
         self,
@@ -55,9 +58,11 @@ class Closer:
         keep_of: Callable[[CameraNumber], Keep],
         *,
         sync_us: int,
-        fenced: Callable[[CameraNumber], None],
+        fenced: Callable[[CameraNumber, int], None],
+        failed: Callable[[CameraNumber, int, Exception], None],
     ) -> None:
-        """`keep_of` gives a camera's class at this moment; `fenced` is told of a camera that another process has taken."""
+        """`keep_of` gives a camera's class at this moment; `fenced` is told of a camera and epoch that another process has
+        taken, `failed` of one whose file cannot be closed here: recovery does it, under a new epoch."""
         self._spool = spool
         self._catalog = catalog
         self._clock = clock
@@ -65,13 +70,15 @@ class Closer:
         self._keep_of = keep_of
         self._sync_us = sync_us
         self._fenced = fenced
+        self._failed = failed
         self._lock = threading.Lock()
-        self._new: list[tuple[OpenFile, Finished]] = []
+        self._new: deque[tuple[OpenFile, Finished]] = deque()
         self._sealed: list[_Closing] = []
+        self._durable: list[_Closing] = []
+        self._headed: list[tuple[_Closing, NewRow]] = []
         self._rows: list[NewRow] = []
-        self._epochs: list[CameraNumber] = []
+        self._wanted: set[CameraNumber] = set()
         self._granted: dict[CameraNumber, int] = {}
-        self._own: dict[tuple[CameraNumber, int], int] = {}
         self._latest: dict[CameraNumber, int] = {}
         self._wake = threading.Event()
         self._stopping = False
@@ -80,15 +87,24 @@ class Closer:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def took(self, camera: CameraNumber, epoch: int) -> None:
+        """This process has the camera under this epoch now: its own files of earlier epochs stay its to commit."""
+        with self._lock:
+            self._latest[camera] = epoch
+
     def finish(self, file: OpenFile, job: Finished) -> None:
         """A file that gets no more fragments; the closer owns it from here on."""
-        with self._lock:
-            self._new.append((file, job))
+        self._new.append((file, job))
 
     def ask_epoch(self, camera: CameraNumber) -> None:
         """A camera's time went back: it needs a new epoch. The answer comes by `granted`."""
         with self._lock:
-            self._epochs.append(camera)
+            self._wanted.add(camera)
         self._wake.set()
 
     def granted(self) -> dict[CameraNumber, int]:
@@ -108,87 +124,88 @@ class Closer:
         while not self._stopping:
             self._wake.wait(max(0.05, (due_us - self._clock.mono_us()) / 1e6))
             self._wake.clear()
-            self._raise_epochs()
+            self._guarded(self._raise_epochs)
             if self._clock.mono_us() >= due_us and not self._stopping:
                 due_us = self._clock.mono_us() + self._sync_us
-                self._guarded_cycle()
-        # Two cycles take everything from finished to committed; the rest is repeated by recovery.
-        self._guarded_cycle()
-        self._guarded_cycle()
+                self._guarded(self.cycle)
+        # Three cycles take everything from finished to committed; what an error leaves is repeated by recovery.
+        for _ in range(LAST_CYCLES):
+            if self._new or self._sealed or self._durable or self._headed or self._rows:
+                self._guarded(self.cycle)
+
+    def _guarded(self, duty: Callable[[], None]) -> None:
+        try:
+            duty()
+        except Exception as error:  # every step is repeated by the next cycle; a thread that is gone repeats nothing
+            waiting = len(self._sealed) + len(self._durable) + len(self._headed) + len(self._rows)
+            trace = None if isinstance(error, StreamvaultError) else error
+            log.error("segments not committed yet", segments=waiting, error=str(error), trace=trace)
 
     def _raise_epochs(self) -> None:
         with self._lock:
-            wanted, self._epochs = self._epochs, []
+            wanted, self._wanted = self._wanted, set()
+            held = {camera: self._latest[camera] for camera in wanted if camera in self._latest}
         if not wanted:
             return
         try:
-            raised = self._catalog.raise_epochs(sorted(set(wanted)))
-        except StreamvaultError as error:
-            log.error("epochs not raised", cameras=len(wanted), error=str(error))
+            raised = self._catalog.raise_epochs(sorted(held), held)
+        except StreamvaultError:
             with self._lock:
-                self._epochs.extend(wanted)
-            return
-        for camera, epoch in raised.items():
-            self._own[camera, epoch - 1] = epoch
-            self._latest[camera] = epoch
+                self._wanted |= wanted
+            raise
         with self._lock:
+            for camera, epoch in raised.items():
+                self._latest[camera] = max(epoch, self._latest[camera])
             self._granted.update(raised)
-
-    def _guarded_cycle(self) -> None:
-        try:
-            self.cycle()
-        except StreamvaultError as error:
-            log.error("segments not committed yet", segments=len(self._rows), sealed=len(self._sealed), error=str(error))
+        for camera in set(held) - set(raised):
+            self._fenced(camera, held[camera])
 
     def cycle(self) -> None:
-        """One round: headers of what is durable, closing boxes of what is new, one sync, one commit."""
-        hashed = [self._hash(closing) for closing in self._sealed]
-        self._sealed = []
-        with self._lock:
-            new, self._new = self._new, []
-        sealed = [closing for file, job in new if (closing := self._seal(file, job)) is not None]
-        self._sealed = [*(closing for closing, _ in hashed), *sealed]
-        self._spool.sync([closing.file.fd for closing in self._sealed])
-        self._sealed = sealed
-        for closing, row in hashed:
+        """One round: headers of what is durable, closing boxes of what is new, one sync, one commit.
+
+        A segment stays in the list of the step that it has reached until the next one is done, whatever fails.
+        """
+        durable, self._durable = self._durable, []
+        for closing in durable:
+            self._put_header(closing)
+        while self._new:
+            self._seal(*self._new.popleft())
+        self._spool.sync([closing.file.fd for closing in (*self._sealed, *(closing for closing, _ in self._headed))])
+        for closing, row in self._headed:
             closing.file.drop()
-            if row is not None:
-                self._rows.append(row)
+            self._rows.append(row)
+        self._headed, self._durable, self._sealed = [], self._sealed, []
         self._commit()
 
-    def _seal(self, file: OpenFile, job: Finished) -> _Closing | None:
+    def _seal(self, file: OpenFile, job: Finished) -> None:
         """Append the closing boxes; not durable yet. A file whose writes failed is closed by recovery instead."""
-        keep = self._keep_of(file.camera)
-        closed_us = self._clock.now_us()
-        until_us = min_until_us(job.end_us, closed_us, keep.days, self._zone)
-        info = SegmentInfo(file.opened.head, job.end_us, closed_us, keep.site_class, until_us, job.flags, job.clock_offset_us)
+        if not file.whole:
+            file.drop()
+            return
         try:
-            if file.whole:
-                tail = file.builder.closing(info, job.end_dts)
-                file.size_bytes = append(file.fd, file.size_bytes, [tail])
-                return _Closing(file, info, len(tail))
-            file.drop()
-            path = self._spool.path_of(file.opened.head.key)
-            recovered = recover(path, closed_us=closed_us, site_class=keep.site_class, min_until_us=until_us)
-            if recovered is not None:
-                log.warning("segment closed after a write error", camera=file.camera, path=str(path))
-            return None
-        except StreamvaultError as error:
-            # Recovery finds the file as it is at the next start of this camera, and closes it.
-            log.error("segment not closed, left for recovery", camera=file.camera, error=str(error))
-            file.drop()
-            return None
+            keep = self._keep_of(file.camera)
+            closed_us = self._clock.now_us()
+            until_us = min_until_us(job.end_us, closed_us, keep.days, self._zone)
+            info = SegmentInfo(
+                file.opened.head, job.end_us, closed_us, keep.site_class, until_us, job.flags, job.clock_offset_us
+            )
+            tail = file.builder.closing(info, job.end_dts)
+            file.size_bytes = append(file.fd, file.size_bytes, [tail])
+        except Exception as error:  # whatever it is, it concerns this file only
+            self._give_up(file, error)
+        else:
+            self._sealed.append(_Closing(file, info, len(tail)))
 
-    def _hash(self, closing: _Closing) -> tuple[_Closing, NewRow | None]:
+    def _put_header(self, closing: _Closing) -> None:
         """Its closing boxes are durable: make it a plain MP4, and take its identity while it is still in the page cache."""
         file, info = closing.file, closing.info
         try:
             offset, header = file.builder.mdat_header()
             overwrite(file.fd, offset, header)
             digest = fd_digest(file.fd, f"hashing the segment {info.head.key.object_key}")
-        except StoreError as error:
-            log.error("segment not sealed, left for recovery", camera=file.camera, error=str(error))
-            return closing, None
+        except Exception as error:  # whatever it is, it concerns this file only
+            self._give_up(file, error)
+            return
         row = NewRow(
             key=info.head.key,
             end_us=info.end_us,
@@ -201,23 +218,30 @@ class Closer:
             flags=info.flags,
             gap_before=info.head.gap_before,
         )
-        return closing, row
+        self._headed.append((closing, row))
+
+    def _give_up(self, file: OpenFile, error: Exception) -> None:
+        """Leave the file for recovery, which takes it as it is once the camera has a new epoch."""
+        trace = None if isinstance(error, StreamvaultError) else error
+        log.error("segment not closed, left for recovery", camera=file.camera, error=str(error), trace=trace)
+        file.drop()
+        self._failed(file.camera, file.opened.head.key.epoch, error)
 
     def _commit(self) -> None:
-        """W2 for everything that is durable. Rows of a camera that was taken from us are dropped: its new owner has the file."""
-        rows, self._rows = self._rows, []
-        try:
-            self._commit_rows([row for row in rows if not self._superseded(row)], adopt=False)
-            self._commit_rows([row for row in rows if self._superseded(row)], adopt=True)
-        except StreamvaultError:
-            # Repeating is harmless: a row that is there already is no error.
-            self._rows = rows
-            raise
+        """W2 for everything that is durable. Rows of a camera that was taken from us are dropped: the supervisor adopts the
+        file. Repeating is harmless: a row that is there already is no error."""
+        rows: dict[bool, list[NewRow]] = {False: [], True: []}
+        for row in self._rows:
+            rows[self._superseded(row)].append(row)
+        for adopt, some in rows.items():
+            self._commit_rows(some, adopt=adopt)
+        self._rows = []
 
     def _superseded(self, row: NewRow) -> bool:
-        """Whether the row's epoch is one that this process itself replaced and still has the camera under the newer one."""
-        newer = self._own.get((row.key.camera, row.key.epoch))
-        return newer is not None and self._catalog.epoch(row.key.camera) == self._latest[row.key.camera]
+        """Whether this process has replaced the row's epoch itself and still has the camera."""
+        with self._lock:
+            latest = self._latest.get(row.key.camera, row.key.epoch)
+        return row.key.epoch < latest and self._catalog.epoch(row.key.camera) == latest
 
     def _commit_rows(self, rows: list[NewRow], *, adopt: bool) -> None:
         if not rows:
@@ -227,6 +251,6 @@ class Closer:
         except RowsFencedOut as error:
             for key in error.keys:
                 log.warning("camera was taken by another process", camera=key.camera, epoch=key.epoch)
-                self._fenced(key.camera)
+                self._fenced(key.camera, key.epoch)
         except RowsRefused as error:
             log.error("segments refused by the index, kept in the spool", error=str(error))

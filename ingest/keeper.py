@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from index.cameras import Camera
@@ -25,6 +26,9 @@ from vault.secrets import CredentialBox
 log = Log("ingest.keeper")
 
 REFRESH_SECONDS = 1.0
+MAX_BATCH = 500
+LAST_TRIES = 5
+"""At the end: how often what fails is tried again, with a pause of `REFRESH_SECONDS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,17 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Gap:
+    """`at_us`: when it was told."""
+
     number: CameraNumber
     start_us: int
+    reason: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    number: CameraNumber
     reason: str
 
 
@@ -54,6 +67,9 @@ class _Take:
     reason: str
 
 
+_Task = _Gap | _GapEnd | _Take | _Lost
+
+
 class Keeper:
     """Tasks are queued from the watch loop; specs of cameras that were taken come back by `taken`."""
 
@@ -64,7 +80,7 @@ class Keeper:
         self._sites = node.sites
         self._box = box
         self._changes = -1
-        self._tasks: queue.SimpleQueue[_Gap | _GapEnd | _Take | Callable[[], None]] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keeps: dict[CameraNumber, Keep] = {}
         self.wanted: Mapping[CameraNumber, Wanted] = {}
@@ -73,20 +89,32 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     def start(self) -> None:
+        """Read the registry, then do duties on a thread. Raises what the index raises."""
         self.refresh()
+        self._explain_absent()
         self._thread.start()
 
-    def stop(self) -> None:
-        """Do what is queued, then end."""
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self, seconds: float) -> bool:
+        """Do what is queued, then end. False when that took longer than this; it may be called again."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(timeout=seconds)
+        return not self._thread.is_alive()
 
     def take(self, wanted: Wanted, reason: str) -> None:
         """A camera is to be recorded by a worker: raise its epoch, and let its gap row begin where its footage ends."""
         self._tasks.put(_Take(wanted, reason))
 
+    def lost(self, number: CameraNumber, reason: str) -> None:
+        """Whoever recorded the camera is gone, and nobody knows how far its files reach."""
+        self._tasks.put(_Lost(number, reason))
+
     def gap(self, number: CameraNumber, start_us: int, reason: str) -> None:
-        self._tasks.put(_Gap(number, start_us, reason))
+        self._tasks.put(_Gap(number, start_us, reason, self._node.clock.now_us()))
 
     def gap_ended(self, number: CameraNumber, end_us: int) -> None:
         self._tasks.put(_GapEnd(number, end_us))
@@ -113,60 +141,101 @@ class Keeper:
         self.wanted, self._changes = wanted, changes
 
     def _run(self) -> None:
-        while not (self._stop.is_set() and self._tasks.empty()):
-            tasks = self._batch()
+        tasks: deque[_Task] = deque()
+        last_tries = LAST_TRIES
+        while not (self._stop.is_set() and not tasks and self._tasks.empty()) and last_tries:
             try:
-                self._do(tasks)
+                self._gather(tasks)
+                self._work(tasks)
                 self.refresh()
-            except StreamvaultError as error:
-                log.error("index duty not done", tasks=len(tasks), error=str(error))
-                if not error.retryable:
-                    continue
-                for task in tasks:
-                    self._tasks.put(task)
-                self._stop.wait(REFRESH_SECONDS)
-                if self._stop.is_set():
-                    return
+            except Exception as error:  # what is left of the tasks is repeated; a thread that is gone repeats nothing
+                trace = None if isinstance(error, StreamvaultError) else error
+                log.error("index duty not done yet", tasks=len(tasks), error=str(error), trace=trace)
+                last_tries -= self._stop.wait(REFRESH_SECONDS)
 
-    def _batch(self) -> list[_Gap | _GapEnd | _Take | Callable[[], None]]:
-        tasks: list[_Gap | _GapEnd | _Take | Callable[[], None]] = []
+    def _gather(self, tasks: deque[_Task]) -> None:
+        """What is queued, behind what was not done yet; waits a little for the first."""
         try:
-            tasks.append(self._tasks.get(timeout=0.05 if self._stop.is_set() else REFRESH_SECONDS / 2))
-            while len(tasks) < 500:
+            if not tasks:
+                tasks.append(self._tasks.get(timeout=0.05 if self._stop.is_set() else REFRESH_SECONDS / 2))
+            while len(tasks) < MAX_BATCH:
                 tasks.append(self._tasks.get_nowait())
         except queue.Empty:
             pass
-        return tasks
 
-    def _do(self, tasks: list[_Gap | _GapEnd | _Take | Callable[[], None]]) -> None:
-        """In order, but neighbouring gaps and neighbouring takes in one transaction each."""
-        gaps: list[tuple[CameraNumber, int, str]] = []
-        takes: list[_Take] = []
-        for task in tasks:
-            if isinstance(task, _Gap):
-                gaps.append((task.number, task.start_us, task.reason))
-                continue
-            if gaps:
-                self._catalog.open_gaps(gaps)
-                gaps = []
-            if isinstance(task, _Take):
-                takes.append(task)
-            elif isinstance(task, _GapEnd):
-                self._catalog.close_gap(task.number, task.end_us)
-            else:
-                task()
-        if gaps:
-            self._catalog.open_gaps(gaps)
+    def _work(self, tasks: deque[_Task]) -> None:
+        """In order; neighbours of a kind in one transaction. What is done leaves `tasks`.
+
+        Raises retryable errors. One task that can never be done is given up, and the others go on.
+        """
+        singly = 0
+        while tasks:
+            group = _neighbours(tasks, 1 if singly else MAX_BATCH)
+            singly = max(0, singly - 1)
+            try:
+                self._do(group)
+            except Exception as error:
+                if isinstance(error, StreamvaultError) and error.retryable:
+                    raise
+                if len(group) > 1:
+                    # Repeating is harmless, so each by itself shows which one it is.
+                    singly = len(group)
+                    continue
+                self._give_up(group[0], error)
+            for _ in group:
+                tasks.popleft()
+
+    def _give_up(self, task: _Task, error: Exception) -> None:
+        trace = None if isinstance(error, StreamvaultError) else error
+        log.error("index duty given up", duty=type(task).__name__.strip("_").lower(), error=str(error), trace=trace)
+        if isinstance(task, _Take):
+            self.refused.put((task.wanted.camera.number, str(error)))
+
+    def _do(self, group: Sequence[_Task]) -> None:
+        """Tasks of one kind."""
+        takes = [task for task in group if isinstance(task, _Take)]
         if takes:
             self._take_all(takes)
+        losses = [task for task in group if isinstance(task, _Lost)]
+        if losses:
+            self._lose_all(losses)
+        gaps = [self._split(task) for task in group if isinstance(task, _Gap)]
+        if gaps:
+            self._catalog.open_gaps(gaps)
+        ends = [(task.number, task.end_us) for task in group if isinstance(task, _GapEnd)]
+        if ends:
+            self._catalog.close_gaps(ends)
 
-    def _take_all(self, takes: list[_Take]) -> None:
+    def _split(self, task: _Gap) -> tuple[CameraNumber, int, str]:
+        """Another reason for a silence that lasts already: what was noted before stays true until now."""
+        lasting = self._catalog.lasting_gap(task.number)
+        if lasting is not None and lasting.reason != task.reason and lasting.start_us >= task.start_us:
+            return task.number, task.at_us, task.reason
+        return task.number, task.start_us, task.reason
+
+    def _lose_all(self, losses: Sequence[_Lost]) -> None:
+        now_us = self._node.clock.now_us()
+        ended = [loss.number for loss in losses if loss.number not in self.wanted]
+        if ended:
+            # Nobody will take these, and it is a new epoch that tells their files to be nobody's.
+            self._catalog.raise_epochs(ended)
+        lasting = {loss.number for loss in losses if self._catalog.lasting_gap(loss.number) is not None}
+        gaps = [(loss.number, self._end_of(loss.number, now_us), loss.reason) for loss in losses if loss.number not in lasting]
+        if gaps:
+            self._catalog.open_gaps(gaps)
+
+    def _take_all(self, takes: Sequence[_Take]) -> None:
         now_us = self._node.clock.now_us()
         for take in takes:
             self._cameras.begin_recording(take.wanted.camera.number, now_us)
         epochs = self._catalog.raise_epochs([take.wanted.camera.number for take in takes])
-        gaps = [(take.wanted.camera.number, self._end_of(take.wanted.camera.number, now_us), take.reason) for take in takes]
-        new = [gap for gap in gaps if self._catalog.lasting_gap(gap[0]) is None]
+        new: list[tuple[CameraNumber, int, str]] = []
+        for take in takes:
+            number = take.wanted.camera.number
+            if self._catalog.lasting_gap(number) is None:
+                # Nobody has said why nothing is recorded: it is a new camera, or whoever recorded it could not say.
+                reason = str(Reason.CONNECTING) if epochs[number] == 1 else take.reason
+                new.append((number, self._end_of(number, now_us), reason))
         if new:
             self._catalog.open_gaps(new)
         for take in takes:
@@ -193,11 +262,35 @@ class Keeper:
             self.taken.put(spec)
 
     def _end_of(self, number: CameraNumber, now_us: int) -> int:
-        """Where the camera's known footage ends: the newest row's end, else now."""
-        end_us = self._node.timeline.last_end_us(number)
-        return now_us if end_us is None or end_us > now_us else end_us
+        """Where the camera's committed footage ends, or its recording was to begin; never after now.
 
-    def stopped(self, ends: Mapping[CameraNumber, int]) -> None:
-        """At the end of a clean stop: a gap from where each camera's footage ends."""
-        for number, end_us in ends.items():
-            self.gap(number, end_us, str(Reason.STOPPED))
+        Files that are found later take their time out of the gap that begins there.
+        """
+        end_us = self._node.timeline.last_end_us(number)
+        if end_us is None:
+            end_us = self._catalog.usage(number).first_us
+        return now_us if end_us is None else min(end_us, now_us)
+
+    def _explain_absent(self) -> None:
+        """Cameras that were switched off or removed while nobody recorded: their files become nobody's, their silence gets its
+        reason."""
+        in_spool = {key.camera for key in self._node.spool.list_keys()}
+        now_us = self._node.clock.now_us()
+        absent = [
+            camera.number
+            for camera in self._cameras.list(removed=True)
+            if not camera.records and camera.first_record_us is not None
+        ]
+        self._catalog.raise_epochs([number for number in absent if number in in_spool])
+        silent = [number for number in absent if self._catalog.lasting_gap(number) is None]
+        self._catalog.open_gaps([(number, self._end_of(number, now_us), str(Reason.DISABLED)) for number in silent])
+
+
+def _neighbours(tasks: Sequence[_Task], limit: int) -> list[_Task]:
+    """The first tasks, as many as are of one kind."""
+    group: list[_Task] = []
+    for task in tasks:
+        if len(group) == limit or (group and type(task) is not type(group[0])):
+            break
+        group.append(task)
+    return group

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 
 from index.holder import HolderWatch
 from index.node import Node, open_node
 from ingest.adopter import Adopter
 from ingest.crew import Crewman
 from ingest.keeper import Keeper, Wanted
-from ingest.messages import CameraStatus, Dropped, Ended, GapNews, News, RecordingNews, Shutdown, Start, Stop
+from ingest.messages import CameraStatus, Dropped, GapNews, News, RecordingNews, Shutdown, Start, Stop
+from ingest.orphans import LINGER_US, LOCK_HELD_US, free_index, kill, workers
 from ingest.reasons import Reason
 from ingest.uploader import Uploader
 from vault.clock import Clock, SystemClock
@@ -29,11 +31,11 @@ from vault.timebase import US
 log = Log("ingest.supervisor")
 
 LOOK_SECONDS = 0.1
-LOCK_HELD_US = 10 * US
-"""A child that holds the index's write lock this long stops every other writer: it is killed."""
-
-ADOPT_SECONDS = 5.0
+ADOPT_FIRST_SECONDS = 1.0
+ADOPT_SOON_SECONDS = 5.0
+ADOPT_SECONDS = 60.0
 SHUTDOWN_US = 30 * US
+LAST_SECONDS = 30.0
 RETAKE_US = 5 * US
 """A camera that its worker let go of is assigned again after this long."""
 
@@ -51,7 +53,7 @@ class Supervisor:
         count = node.config.recording.workers or os.cpu_count() or 1
         self._crew = [Crewman(slot, node.folder.path.absolute(), node.config) for slot in range(count)]
         self._keeper = Keeper(node, node.folder.credentials())
-        self._uploader = Uploader(node.spool, node.store, node.catalog, node.registry)
+        self._uploader = Uploader(node.spool, node.store, node.catalog, node.registry, node.clock)
         self._adopter = Adopter(node.spool, node.catalog, node.clock, node.config, self._keeper.keep_of)
         self._adopt_now = threading.Event()
         self._adopting = threading.Thread(target=self._adopt, name="adopter", daemon=True)
@@ -61,11 +63,14 @@ class Supervisor:
         self._current: dict[CameraNumber, Wanted] = {}
         self._compared_us = 0
         self._not_before: dict[CameraNumber, int] = {}
-        self._last_end: dict[CameraNumber, int] = {}
         self._holder = HolderWatch()
+        self._since_us = self._clock.mono_us()
 
     def run(self) -> None:
-        """Record until told to stop; then close and commit everything, and say in the gap rows that it was on purpose."""
+        """Record until told to stop; then close and commit everything, and say in the gap rows that it was on purpose.
+
+        Raises RuntimeError when one of its threads has died: whoever started it starts it again.
+        """
         self._keeper.start()
         self._uploader.start()
         # Epochs are raised by the first takes; what an earlier run left is adopted after them.
@@ -77,7 +82,10 @@ class Supervisor:
             if mono_us - self._compared_us >= US:
                 self._compare(mono_us)
                 self._break_stuck_lock(mono_us)
+                self._end_orphans(mono_us)
                 self._write_status()
+                if not (self._keeper.alive and self._uploader.alive and self._adopting.is_alive()):
+                    raise RuntimeError("a thread of the supervisor has died")
         self._shut_down()
 
     # Workers.
@@ -93,40 +101,35 @@ class Supervisor:
             if man.process is None and mono_us >= man.due_us and not self._stop.is_set():
                 man.start(mono_us)
                 self._compared_us = 0
+            man.reap()
 
     def _lose(self, man: Crewman, mono_us: int) -> None:
         """Whatever it recorded stays in the spool; its cameras go on elsewhere under new epochs."""
         man.kill()
+        for number in man.stopping - self._slots.keys():
+            self._keeper.lost(number, str(Reason.DISABLED))
         for number in list(man.assigned):
-            self._gap(number, str(Reason.CRASH))
+            self._keeper.lost(number, str(Reason.CRASH))
             self._unassign(number)
+        man.stopping.clear()
         man.cameras.clear()
         man.back_off(mono_us)
         self._adopt_now.set()
 
     def _take_in(self, man: Crewman, news: News, mono_us: int) -> None:
+        if isinstance(news, GapNews | RecordingNews | Dropped) and self._slots.get(news.number, man) is not man:
+            # Another worker has the camera by now, and what counts is what that one says.
+            return
         if isinstance(news, GapNews):
-            self._last_end[news.number] = news.start_us
+            man.stopping.discard(news.number)
             self._keeper.gap(news.number, news.start_us, news.reason)
         elif isinstance(news, RecordingNews):
             self._keeper.gap_ended(news.number, news.start_us)
         elif isinstance(news, Dropped):
             log.warning("camera let go", camera=news.number, reason=news.reason)
-            self._gap(news.number, news.reason)
+            self._keeper.lost(news.number, news.reason)
             self._unassign(news.number)
             self._not_before[news.number] = mono_us + RETAKE_US
-            self._adopt_now.set()
-        elif isinstance(news, Ended):
-            man.ended = True
-        else:
-            for number, status in news.cameras.items():
-                if status.recorded_to_us:
-                    self._last_end[number] = status.recorded_to_us
-
-    def _gap(self, number: CameraNumber, reason: str) -> None:
-        end_us = self._last_end.get(number)
-        if end_us:
-            self._keeper.gap(number, end_us, reason)
 
     # What should record against what does.
 
@@ -136,6 +139,7 @@ class Supervisor:
         for number, man in list(self._slots.items()):
             if number not in wanted:
                 man.tell(Stop(number, str(Reason.DISABLED)))
+                man.stopping.add(number)
                 self._unassign(number)
         if all(man.process is None for man in self._crew):
             return
@@ -145,18 +149,23 @@ class Supervisor:
             # A camera whose address, transport or site changed is begun anew by its worker.
             if number not in self._slots or self._current[number] != want:
                 self._taking[number] = want
-                self._keeper.take(want, str(Reason.CONNECTING))
+                # Where no gap is known and we never had it, whoever had it died without a word.
+                self._keeper.take(want, str(Reason.CONNECTING if number in self._current else Reason.CRASH))
 
     def _hand_out(self) -> None:
         """Cameras whose epoch was raised go to the worker that has the fewest."""
         while not self._keeper.taken.empty():
             spec = self._keeper.taken.get()
             want = self._taking.pop(spec.number)
+            self._adopt_now.set()
             alive = [man for man in self._crew if man.process is not None]
             if spec.number not in self._keeper.wanted or not alive:
+                if spec.number not in self._keeper.wanted:
+                    self._keeper.gap(spec.number, self._clock.now_us(), str(Reason.DISABLED))
                 continue
             man = self._slots.get(spec.number) or min(alive, key=lambda one: len(one.assigned))
             man.assigned[spec.number] = spec
+            man.stopping.discard(spec.number)
             self._slots[spec.number], self._current[spec.number] = man, want
             man.tell(Start(spec))
         while not self._keeper.refused.empty():
@@ -180,24 +189,37 @@ class Supervisor:
                 self._lose(man, mono_us)
                 return
         log.error("another process holds the index's lock", pid=holder.pid, work=holder.label)
+        kill(holder.pid, self._node.folder.run, "it holds the index's write lock")
+
+    def _end_orphans(self, mono_us: int) -> None:
+        """Workers of an earlier supervisor that have not ended: they keep the locks of their files."""
+        if not self._since_us or mono_us - self._since_us < LINGER_US:
+            return
+        self._since_us = 0
+        ours = {man.pid for man in self._crew}
+        for pid in workers(self._node.folder.run) - ours:
+            kill(pid, self._node.folder.run, f"it has not ended for {LINGER_US // US} s")
 
     # The spool.
 
     def _adopt(self) -> None:
         """Its own thread: recovery reads whole files."""
-        self._adopt_stop.wait(1.0)
-        while not self._adopt_stop.is_set():
+        pause = ADOPT_FIRST_SECONDS
+        while not self._adopt_stop.wait(pause):
+            self._adopt_now.clear()
             try:
                 done = self._adopter.adopt(self._adopt_stop.is_set)
                 if done.committed or done.emptied or done.dropped:
                     log.info(
                         "spool looked through", adopted=len(done.committed), empty=len(done.emptied), dropped=len(done.dropped)
                     )
-            except StreamvaultError as error:
-                log.error("spool not looked through", error=str(error))
-            self._adopt_now.clear()
-            if self._adopt_now.wait(ADOPT_SECONDS * 12) and not self._adopt_stop.wait(1.0):
-                continue
+                again = ADOPT_SOON_SECONDS if done.busy or done.failed else ADOPT_SECONDS
+            except Exception as error:  # the next round repeats it; a thread that is gone repeats nothing
+                trace = None if isinstance(error, StreamvaultError) else error
+                log.error("spool not looked through", error=str(error), trace=trace)
+                again = ADOPT_SOON_SECONDS
+            # A camera that was lost is taken anew a moment later, and only then are its files nobody's.
+            pause = ADOPT_FIRST_SECONDS if self._adopt_now.wait(again) else 0
 
     # What people see, and the end.
 
@@ -217,25 +239,35 @@ class Supervisor:
         deadline_us = self._clock.mono_us() + SHUTDOWN_US
         for man in self._crew:
             man.tell(Shutdown(str(Reason.STOPPED)))
-        while any(man.process is not None for man in self._crew) and self._clock.mono_us() < deadline_us:
+        while any(man.process is not None for man in self._crew) and (mono_us := self._clock.mono_us()) < deadline_us:
             for man in self._crew:
-                for news in man.hear(self._clock.mono_us()):
-                    self._take_in(man, news, 0)
-                if man.process is not None and not man.process.is_alive():
-                    for news in man.hear(self._clock.mono_us()):
-                        self._take_in(man, news, 0)
-                    man.kill()
-            threading.Event().wait(0.02)
+                ended = man.process is not None and not man.process.is_alive() and (man.mailbox is None or man.mailbox.gone)
+                for news in man.hear(mono_us):
+                    self._take_in(man, news, mono_us)
+                if ended:
+                    self._say_goodbye(man)
+            self._break_stuck_lock(mono_us)
+            time.sleep(0.02)
         for man in self._crew:
             if man.process is not None:
                 log.error("worker did not end in time, killed", slot=man.slot, pid=man.pid)
-                man.kill()
+                self._lose(man, self._clock.mono_us())
         self._adopt_stop.set()
         self._adopt_now.set()
-        self._adopting.join(timeout=30)
-        self._keeper.stop()
-        self._uploader.stop()
+        self._adopting.join(timeout=LAST_SECONDS)
+        deadline_us = self._clock.mono_us() + SHUTDOWN_US
+        while not self._keeper.stop(0.1) and (mono_us := self._clock.mono_us()) < deadline_us:
+            self._break_stuck_lock(mono_us)
+        self._uploader.stop(LAST_SECONDS)
         self._write_status()
+
+    def _say_goodbye(self, man: Crewman) -> None:
+        """A worker has ended: what it had not accounted for it has lost."""
+        code = man.process.exitcode if man.process is not None else None
+        if code != 0:
+            log.error("worker ended badly", slot=man.slot, pid=man.pid, code=code)
+            self._lose(man, self._clock.mono_us())
+        man.kill()
 
 
 def _shown(status: CameraStatus | None, pid: int | None) -> dict[str, object]:
@@ -254,5 +286,8 @@ def _shown(status: CameraStatus | None, pid: int | None) -> dict[str, object]:
 
 def run_node(folder: DataFolder, config: Config, stop: threading.Event, clock: Clock | None = None) -> None:
     """Record into a data folder until `stop` is set. Raises Busy when another supervisor does."""
-    with folder.supervisor_lock(), open_node(folder, config, clock or SystemClock()) as node:
-        Supervisor(node, stop).run()
+    clock = clock or SystemClock()
+    with folder.supervisor_lock():
+        free_index(folder.index, folder.run, clock)
+        with open_node(folder, config, clock) as node:
+            Supervisor(node, stop).run()

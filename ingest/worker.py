@@ -5,11 +5,12 @@ The sweep thread reads sockets and decides; it never writes a file, syncs, commi
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import os
 import queue
+import resource
 import signal
-import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,7 +23,9 @@ from ingest.clockmap import StepDetector
 from ingest.closer import Closer, Keep
 from ingest.connect import Resolver
 from ingest.jobs import Job
-from ingest.messages import CameraSpec, Dropped, Ended, News, Order, Shutdown, Start, Status, Stop
+from ingest.mailbox import Mailbox
+from ingest.messages import CameraSpec, Dropped, Ended, News, Order, Start, Status, Stop
+from ingest.orphans import register
 from ingest.reasons import Reason
 from ingest.sources import Sources
 from ingest.writer import Writer
@@ -30,7 +33,6 @@ from vault import logs
 from vault.clock import Clock, SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
-from vault.errors import StreamvaultError
 from vault.ids import CameraNumber
 from vault.spool import Spool
 from vault.timebase import US
@@ -44,45 +46,16 @@ MAX_BACKLOG_BYTES = 512 << 20
 """When the writer lags by this much the sockets are left alone: TCP cameras wait, and what UDP loses is counted."""
 
 
-class Link:
-    """The pipe to the supervisor: one thread waits for orders, another sends, so that the sweep never waits for either."""
+LAST_NEWS_SECONDS = 5.0
 
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-        self.orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
-        self._news: queue.SimpleQueue[News | None] = queue.SimpleQueue()
-        self._sender = threading.Thread(target=self._send, name="link-send", daemon=True)
-        threading.Thread(target=self._receive, name="link-receive", daemon=True).start()
-        self._sender.start()
-
-    def tell(self, news: News) -> None:
-        self._news.put(news)
-
-    def close(self) -> None:
-        """Send what is left."""
-        self._news.put(None)
-        self._sender.join(timeout=5)
-
-    def _receive(self) -> None:
-        try:
-            while True:
-                self.orders.put(self._pipe.recv())
-        except (EOFError, OSError):
-            # The supervisor is gone: close everything properly; the next one takes over.
-            self.orders.put(Shutdown(str(Reason.CRASH)))
-
-    def _send(self) -> None:
-        while (news := self._news.get()) is not None:
-            try:
-                self._pipe.send(news)
-            except OSError:
-                return
+IGNORED = frozenset({signal.SIGINT, signal.SIGTERM})
+"""Signals of the terminal and the service manager are the supervisor's business; it tells its workers what to do."""
 
 
 class Worker:
     """The sweep loop over its cameras."""
 
-    def __init__(self, link: Link, spool: Spool, catalog: Catalog, config: Config, clock: Clock) -> None:
+    def __init__(self, link: Mailbox[News, Order], spool: Spool, catalog: Catalog, config: Config, clock: Clock) -> None:
         recording = config.recording
         self._link = link
         self._clock = clock
@@ -96,9 +69,11 @@ class Worker:
         self._arenas = Arenas()
         self._sources = Sources(Resolver(), recording)
         self._tasks: dict[CameraNumber, CameraTask] = {}
-        self._due: list[tuple[int, CameraNumber]] = []
+        self._due: list[tuple[int, int, CameraTask]] = []
+        self._pushed = 0
         self._keeps: dict[CameraNumber, Keep] = {}
-        self._dropped: queue.SimpleQueue[tuple[CameraNumber, str]] = queue.SimpleQueue()
+        self._epochs: dict[CameraNumber, int] = {}
+        self._dropped: queue.SimpleQueue[tuple[CameraNumber, int, str]] = queue.SimpleQueue()
         self._closer = Closer(
             spool,
             catalog,
@@ -106,14 +81,18 @@ class Worker:
             config.retention,
             lambda camera: self._keeps[camera],
             sync_us=int(recording.sync_seconds * US),
-            fenced=lambda camera: self._dropped.put((camera, str(Reason.TAKEN_OVER))),
+            fenced=lambda camera, epoch: self._dropped.put((camera, epoch, str(Reason.TAKEN_OVER))),
+            failed=self._write_failed,
         )
         self._writer = Writer(spool, self._closer.finish, self._write_failed)
         self._ending: str | None = None
         self._jobs: list[Job] = []
 
     def run(self) -> None:
-        """Until Shutdown; then everything is closed and committed before it returns."""
+        """Until Shutdown; then everything is closed and committed before it returns.
+
+        Raises RuntimeError when one of its threads has died: the process is of no use then, and the supervisor starts another.
+        """
         self._writer.start()
         self._closer.start()
         detector = StepDetector(self._clock.now_us(), self._clock.mono_us())
@@ -127,11 +106,14 @@ class Worker:
             self._sweep(mono_us)
             self._submit()
             for camera, epoch in self._closer.granted().items():
-                if camera in self._tasks:
+                # A grant that comes after a new start of the camera is of an epoch that is over.
+                if camera in self._tasks and epoch > self._epochs[camera]:
+                    self._epochs[camera] = epoch
                     self._tasks[camera].grant_epoch(epoch)
             if mono_us >= status_us:
                 status_us = mono_us + US
                 self._tell_status()
+                self._check_threads()
             self._sleep()
         for number in list(self._tasks):
             self._end(number, self._ending)
@@ -147,19 +129,25 @@ class Worker:
         if self._arenas.out_bytes > MAX_BACKLOG_BYTES:
             return
         while due and due[0][0] <= mono_us:
-            _, number = heapq.heappop(due)
-            task = self._tasks.get(number)
-            if task is None:
-                continue
-            try:
-                task.step(self._clock.now_us(), self._clock.mono_us())
-            except Exception as error:  # one camera's surprise must not end the others'
-                log.error("camera stopped by an error of ours", camera=task.spec.id, error=str(error), trace=error)
-                self._dropped.put((number, f"{Reason.CRASH}: {type(error).__name__}"))
-                continue
+            _, _, task = heapq.heappop(due)
+            if self._tasks.get(task.spec.number) is task and self._step(task):
+                self._push(max(-(-task.due_us // TICK_US) * TICK_US, mono_us + 1), task)
+
+    def _step(self, task: CameraTask) -> bool:
+        """False when the camera cannot go on: one camera's surprise must not end the others'."""
+        try:
+            task.step(self._clock.now_us(), self._clock.mono_us())
             self._hand_on(task)
-            at = -(-task.due_us // TICK_US) * TICK_US
-            heapq.heappush(due, (max(at, mono_us + 1), number))
+            return True
+        except Exception as error:  # it costs this camera a new start
+            log.error("camera stopped by an error of ours", camera=task.spec.id, error=str(error), trace=error)
+            number = task.spec.number
+            self._dropped.put((number, self._epochs[number], f"{Reason.CRASH}: {type(error).__name__}"))
+            return False
+
+    def _push(self, at_us: int, task: CameraTask) -> None:
+        self._pushed += 1
+        heapq.heappush(self._due, (at_us, self._pushed, task))
 
     def _hand_on(self, task: CameraTask) -> None:
         self._jobs.extend(task.take_jobs())
@@ -176,59 +164,99 @@ class Worker:
             self._jobs = []
 
     def _sleep(self) -> None:
-        mono_us = self._clock.mono_us()
-        wait_us = min(TICK_US, self._due[0][0] - mono_us if self._due else TICK_US)
+        wait_us = TICK_US
+        if self._due and self._arenas.out_bytes <= MAX_BACKLOG_BYTES:
+            wait_us = min(TICK_US, self._due[0][0] - self._clock.mono_us())
         if wait_us > 0:
             time.sleep(wait_us / 1e6)
 
     def _follow_orders(self, mono_us: int) -> None:
-        while not self._link.orders.empty():
-            order = self._link.orders.get()
+        # Asked first: what was said before the end of the pipe is still to be taken.
+        gone = self._link.gone
+        for order in self._link.take():
             if isinstance(order, Start):
                 self._start(order.spec, mono_us)
             elif isinstance(order, Stop):
                 self._end(order.number, order.reason)
             else:
                 self._ending = order.reason
+        if gone and self._ending is None:
+            # The supervisor is gone: close everything properly; the next one takes over.
+            self._ending = str(Reason.CRASH)
         while not self._dropped.empty():
-            number, reason = self._dropped.get()
-            if number in self._tasks:
-                self._end(number, reason)
+            number, epoch, reason = self._dropped.get()
+            if number in self._tasks and self._epochs[number] == epoch:
+                # First, because it says more of the gap than the end of the recording does.
                 self._link.tell(Dropped(number, reason))
+                self._end(number, reason, sweep=False)
 
     def _start(self, spec: CameraSpec, mono_us: int) -> None:
         if spec.number in self._tasks:
             self._end(spec.number, str(Reason.CONNECTING))
         self._keeps[spec.number] = spec.keep
-        self._tasks[spec.number] = CameraTask(spec, self._pace, self._arenas, self._sources.connect, mono_us)
-        heapq.heappush(self._due, (mono_us, spec.number))
+        self._epochs[spec.number] = spec.epoch
+        self._closer.took(spec.number, spec.epoch)
+        task = self._tasks[spec.number] = CameraTask(spec, self._pace, self._arenas, self._sources.connect, mono_us)
+        self._push(mono_us, task)
 
-    def _end(self, number: CameraNumber, reason: str) -> None:
-        task = self._tasks.pop(number, None)
-        if task is not None:
+    def _end(self, number: CameraNumber, reason: str, *, sweep: bool = True) -> None:
+        """Let go of the camera, with what its socket holds if `sweep`."""
+        task = self._tasks.get(number)
+        if task is None:
+            return
+        if sweep and task.status().recording:
+            self._step(task)
+        del self._tasks[number]
+        try:
             task.end(reason)
-            self._hand_on(task)
+        except Exception as error:  # what it held is lost; its file is closed by recovery
+            log.error("camera not ended properly", camera=task.spec.id, error=str(error), trace=error)
+        self._hand_on(task)
 
-    def _write_failed(self, camera: CameraNumber, error: StreamvaultError) -> None:
-        """From the writer thread: this camera's file cannot be written."""
+    def _write_failed(self, camera: CameraNumber, epoch: int, error: Exception) -> None:
+        """From the writer or the closer: this camera's file cannot be written."""
         log.error("cannot write", camera=camera, error=str(error))
-        self._dropped.put((camera, str(Reason.DISK)))
+        self._dropped.put((camera, epoch, str(Reason.DISK)))
 
     def _tell_status(self) -> None:
         cameras = {number: task.status() for number, task in self._tasks.items()}
-        self._link.tell(Status(cameras, time.process_time_ns() // 1000, self._arenas.out_bytes))
+        self._link.tell(Status(cameras, time.process_time_ns() // 1000, self._arenas.out_bytes), only_newest=True)
+
+    def _check_threads(self) -> None:
+        if not (self._writer.alive and self._closer.alive):
+            raise RuntimeError("the writer or the closer thread has died")
 
 
 def main(pipe: Connection, data: Path, config: Config) -> None:
-    """A worker process's entry, for `spawn`. Signals of the terminal are the supervisor's business."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """A worker process's entry, for `spawn`."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
     logs.setup()
+    code = 1
+    try:
+        _work(pipe, data, config)
+        code = 0
+    except Exception as error:  # the outermost place: the supervisor sees the exit code only
+        log.error("worker ends by an error", error=str(error), trace=error)
+    # Threads that still look up a name must not keep the process.
+    os._exit(code)
+
+
+def _work(pipe: Connection, data: Path, config: Config) -> None:
     clock = SystemClock()
     folder = DataFolder.open(data)
-    link = Link(pipe)
+    registered = register(folder.run)
+    _allow_many_files()
+    link: Mailbox[News, Order] = Mailbox(pipe, "supervisor")
     with Environment(folder.index, config.index.map_bytes, clock) as environment, Spool(folder.spool) as spool:
         Worker(link, spool, Catalog(environment, clock), config, clock).run()
-    link.close()
-    # Threads that still look up a name must not keep the process.
-    os._exit(0)
+    link.finish(LAST_NEWS_SECONDS)
+    os.close(registered)
+
+
+def _allow_many_files() -> None:
+    """A camera needs two to six descriptors; the usual soft limit of 1,024 is made for select(), which is not used here."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

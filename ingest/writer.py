@@ -1,4 +1,7 @@
-"""The worker's writer thread: jobs in, spool files out. The only thread that appends; it never reads sockets or the index."""
+"""The worker's writer thread: jobs in, spool files out. The only thread that appends; it never reads sockets or the index.
+
+A file that cannot be written is left as its last whole fragment is: its camera is given up, and recovery closes the file.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 
 from ingest.jobs import Appended, Finished, Job, Opened, Released
 from vault.errors import StoreError, StreamvaultError
+from vault.files import store_error
 from vault.ids import CameraNumber
 from vault.logs import Log
 from vault.segment.build import SegmentBuilder
@@ -41,13 +45,16 @@ class OpenFile:
 
 
 class Writer:
-    """Takes jobs from the sweep thread in order. `failed` is told (on this thread) of a camera whose file cannot be written."""
+    """Takes jobs from the sweep thread in order.
+
+    `failed` is told (on this thread) of a camera whose file cannot be written, and of which epoch the file is.
+    """
 
     def __init__(
         self,
         spool: Spool,
         finished: Callable[[OpenFile, Finished], None],
-        failed: Callable[[CameraNumber, StreamvaultError], None],
+        failed: Callable[[CameraNumber, int, Exception], None],
     ) -> None:
         self._spool = spool
         self._finished = finished
@@ -63,6 +70,11 @@ class Writer:
         """Queue jobs; never blocks."""
         self._queue.put(jobs)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Do what is queued, then end the thread."""
         self._queue.put(None)
@@ -73,8 +85,11 @@ class Writer:
             for job in jobs:
                 try:
                     self._do(job)
-                except Exception as error:  # the thread must go on for the other cameras
+                except StreamvaultError as error:
+                    self._give_up(job, error)
+                except Exception as error:  # what nobody foresaw costs one camera a new start, and the others nothing
                     log.error("job not done", job=type(job).__name__, error=str(error), trace=error)
+                    self._give_up(job, error)
         for file in self._files.values():
             file.drop()
 
@@ -91,31 +106,37 @@ class Writer:
                 self._finished(file, job)
 
     def _open(self, job: Opened) -> None:
-        camera = job.head.key.camera
         fd = -1
         try:
             builder = SegmentBuilder(job.head, job.tracks)
             fd = self._spool.create(job.head.key)
-            # Recovery leaves a file alone while whoever writes it lives; the kernel drops the lock with the process.
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            try:
+                # Recovery leaves a file alone while whoever writes it lives; the kernel drops the lock with the process.
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            except OSError as error:
+                raise store_error(f"locking the spool file {job.head.key.file_name}", error) from error
             size = append(fd, 0, [builder.opening()])
-        except StreamvaultError as error:
+        except Exception:
             if fd >= 0:
-                os.close(fd)
                 with contextlib.suppress(StoreError):
                     self._spool.remove(job.head.key)
-            self._failed(camera, error)
-            return
+                os.close(fd)
+            raise
         self._files[id(job)] = OpenFile(job, builder, fd, size)
 
     def _append(self, job: Appended) -> None:
         file = self._files.get(id(job.segment))
         if file is None or not file.whole:
             return
-        try:
-            header = file.builder.fragment(job.runs)
-            file.size_bytes = append(file.fd, file.size_bytes, [header, *job.payload])
-        except StreamvaultError as error:
-            # The file still ends with its last whole fragment; the builder's tables know of one more.
+        header = file.builder.fragment(job.runs)
+        file.size_bytes = append(file.fd, file.size_bytes, [header, *job.payload])
+
+    def _give_up(self, job: Job, error: Exception) -> None:
+        """The job's file is not to be trusted: the builder's tables know of more than is written."""
+        if isinstance(job, Released):
+            return
+        opened = job if isinstance(job, Opened) else job.segment
+        file = self._files.get(id(opened))
+        if file is not None:
             file.whole = False
-            self._failed(file.camera, error)
+        self._failed(opened.head.key.camera, opened.head.key.epoch, error)
