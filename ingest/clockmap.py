@@ -60,6 +60,10 @@ class DelayFilter:
         while arrival_us - slices[0][0] > WINDOW_US:
             slices.popleft()
 
+    def shift(self, step_us: int) -> None:
+        """The clock that arrivals are told by jumped by `step_us`: what was measured before is told by the new time."""
+        self._slices = deque((at + step_us, delay + step_us) for at, delay in self._slices)
+
     @property
     def least_us(self) -> int | None:
         """UTC minus media time of the least-delayed frame; None before the first."""
@@ -91,9 +95,14 @@ class RunClock:
         """Where the host's clock puts this instant minus where the run's does."""
         return media_us + least_delay_us - self.utc(media_us)
 
-    def begin_segment(self, media_us: int, least_delay_us: int | None, segment_us: int) -> tuple[int, float]:
-        """A segment starts here: its start in UTC µs and its rate, led so that the error is gone after `segment_us`."""
-        start_us = self.utc(media_us)
+    def begin_segment(
+        self, media_us: int, least_delay_us: int | None, segment_us: int, not_before_us: int = 0
+    ) -> tuple[int, float]:
+        """A segment starts here: its start in UTC µs and its rate, led so that the error is gone after `segment_us`.
+
+        Where the clock puts it before `not_before_us`, the end of what was recorded before, the clock is set to that.
+        """
+        start_us = max(self.utc(media_us), not_before_us)
         error = 0 if least_delay_us is None else media_us + least_delay_us - start_us
         self._base_media_us, self._base_utc_us = media_us, start_us
         wanted = error * 1e6 / segment_us

@@ -13,6 +13,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+NEVER = -(1 << 62)
+"""Before every time there is."""
+
 MAX_DEPTH = 16
 """The largest reorder depth the standards allow (H.264 §A.3.1 max_num_reorder_frames, H.265 §A.4)."""
 
@@ -21,21 +24,31 @@ LEARN_UNITS = 50
 
 LEARN_DEPTH = 2
 
+RELEARN_UNITS = 250
+"""A depth that was seen and not declared is forgotten when it did not show for this long: it was one odd timestamp."""
+
 
 class DecodeTimes(Generic[T]):
     """Gives each pushed item its decode time, in order."""
 
     def __init__(self, depth: int | None) -> None:
         """`depth` None: not known, learn it."""
-        self._known = depth is not None
-        self.depth = LEARN_DEPTH if depth is None else min(depth, MAX_DEPTH)
-        self._seen_depth = 0
-        self._count = 0
+        self._declared = min(depth or 0, MAX_DEPTH)
+        self.depth = LEARN_DEPTH if depth is None else self._declared
+        self._seen = self._seen_before = 0
+        self._until_learnt = LEARN_UNITS
         self._last: int | None = None
         self._times: list[int] = []
         self._recent: deque[int] = deque(maxlen=MAX_DEPTH)
-        self._highest = -(1 << 62)
+        self.highest = NEVER
+        """The latest presentation time so far."""
         self._waiting: deque[tuple[int, T]] = deque()
+
+    def expect(self, depth: int | None) -> None:
+        """The stream's parameters changed, and this is what the new ones say."""
+        self._declared = min(depth or 0, MAX_DEPTH)
+        self.depth = max(self.depth, LEARN_DEPTH if depth is None else self._declared)
+        self._until_learnt = LEARN_UNITS
 
     @property
     def waiting(self) -> deque[tuple[int, T]]:
@@ -44,28 +57,29 @@ class DecodeTimes(Generic[T]):
 
     def passes(self, pts: int) -> bool:
         """The common case in one call: nothing waits or needs to, and `pts` rises; then it is the decode time itself."""
-        if self.depth or self._waiting or pts <= self._highest:
+        if self.depth or self._waiting or pts <= self.highest:
             return False
-        self._highest = self._last = pts
+        self.highest = self._last = pts
         self._recent.append(pts)
         return True
 
     def push(self, pts: int, item: T) -> list[tuple[int, int, T]]:
         """One more unit in decode order; returns those that are settled as (dts, pts, item)."""
-        if pts < self._highest:
+        if pts < self.highest:
             # The reorder depth is how many units came before this one and are shown after it.
             ahead = sum(1 for time in self._recent if time > pts)
-            if ahead > self._seen_depth:
-                self._seen_depth = ahead
-                self.depth = max(self.depth, ahead)
+            self._seen = max(self._seen, ahead)
+            self.depth = max(self.depth, ahead)
         else:
-            self._highest = pts
+            self.highest = pts
         self._recent.append(pts)
         heapq.heappush(self._times, pts)
         self._waiting.append((pts, item))
-        self._count += 1
-        if not self._known and self._count == LEARN_UNITS:
-            self.depth = self._seen_depth
+        self._until_learnt -= 1
+        if self._until_learnt == 0:
+            self.depth = max(self._declared, self._seen, self._seen_before)
+            self._seen_before, self._seen = self._seen, 0
+            self._until_learnt = RELEARN_UNITS
         return self._settle(self.depth)
 
     def flush(self) -> list[tuple[int, int, T]]:

@@ -40,16 +40,17 @@ class TrackDraft:
 class SegmentDraft:
     """An open segment as the recorder sees it. Times are ticks of each track's own timescale.
 
-    `origins`: the tick that is the segment's start, per track. `next_dts`: the least decode time a further sample may have.
+    `start_media_us`: its start in the master's media time. `origins`: the tick that is the segment's start, per track.
+    `next_dts`: the least decode time a further sample may have.
     `hard_limit`: the master's tick (absolute) at which it must be cut whatever comes.
     """
 
     opened: Opened
     start_us: int
+    start_media_us: int
     origins: list[int]
     next_dts: list[int]
     hard_limit: int
-    boundary_us: int
     flags: SegmentFlag
     fragments: list[dict[int, TrackDraft]] = field(default_factory=lambda: [{}])
     size_bytes: int = 0

@@ -14,6 +14,7 @@ class Reason(enum.StrEnum):
     LOST = "packets lost"
     NO_KEY_FRAME = "waiting for key frame"
     CLOCK_STEP = "host clock stepped"
+    CAMERA_CLOCK = "camera clock drifts"
     DISK = "disk full or failing"
     CRASH = "crash"
     STOPPED = "recorder stopped"

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ingest.clockmap import RunClock
+from ingest.companions import AHEAD_US, Companions
 from ingest.cutter import Cutter, Verdict
 from ingest.drafts import SegmentDraft
 from ingest.events import EpochNeeded, Event, GapStarted, RecordingStarted
-from ingest.hold import Hold, Sweep
+from ingest.hold import Frame, Hold, Sweep
 from ingest.jobs import Finished, Job, Opened, Released
 from ingest.reasons import Reason
-from ingest.rtp.flags import DAMAGED, KEY, PARAMS
+from ingest.rtp.flags import DAMAGED, KEY, PARAMS, RESTARTED
 from ingest.tracks import RecordedTrack, master_index
 from vault.ids import CameraNumber, SegmentKey
 from vault.media import GapBefore, SegmentFlag, SegmentHead
@@ -25,14 +26,15 @@ from vault.timebase import us_to_ticks
 GAP_US = 2_000_000
 """Silence longer than this, by the camera's media time and by arrival, is a gap: the segment ends."""
 
-BACK_US = 500_000
-"""Timestamps that run back further than this are a jump of the camera's clock, not reordering."""
+SNAP_US = 500_000
+"""A run whose start is found to overlap the previous one by no more than this begins at its end instead. Well below AHEAD_US,
+or a run put right for its camera's clock would begin as wrong as it ended."""
 
-AHEAD_US = 1_000_000
-"""Media time cannot be ahead of its arrival; further than this it is a jump, or a clock too fast to follow."""
+HOLE_US = 1_000
+"""Less than this between two segments is rounding, not a gap."""
 
-SNAP_US = 2_000_000
-"""A run whose start is found to overlap the previous one by no more than this begins at its end instead."""
+LATE_CLOSE_US = 4_000_000
+"""A cut segment whose last audio is held back with the next run's start is closed at the latest this long after its time."""
 
 
 class Recorder:
@@ -51,16 +53,20 @@ class Recorder:
         self._audio_wait_us = audio_wait_us
         self._gap = gap
         self._previous_end_us = gap.start_us if gap else 0
+        self._floor_us = 0
         self._tracks: list[RecordedTrack] = []
         self._master = 0
+        self._companions: Companions
         self._hold: Hold | None = None
         self._clock: RunClock | None = None
         self._segment: SegmentDraft | None = None
         self._closing: list[SegmentDraft] = []
         self._restart: Reason | None = None
+        self._hole_reason = Reason.STALLED
         self._need_epoch = False
-        self._may_overlap = False
-        self._last_arrival_us = 0
+        self._epoch_asked = False
+        self._heard_us = 0
+        self._swept_from = 0
         self.jobs: list[Job] = []
         self.events: list[Event] = []
 
@@ -82,42 +88,54 @@ class Recorder:
         return self._clock.utc(self._tracks[self._master].last_us)
 
     def begin(self, tracks: Sequence[RecordedTrack], mono_us: int) -> None:
-        """A source plays these tracks. The first video track (else the first) is the master: it decides where segments end."""
+        """A source plays these tracks, at most one of them video: it (else the first) is the master and decides where segments
+        end."""
         self._tracks = list(tracks)
         self._master = master_index(tracks)
-        self._restart_hold(mono_us, need_key=self._tracks[self._master].codec.is_video)
+        self._companions = Companions(self._tracks, self._master)
+        self._begin_hold(mono_us, need_key=self._tracks[self._master].codec.is_video)
 
     def accept(self, sweep: Sweep) -> None:
         """The complete units of one sweep, in order of completion. The sweep's buffers go back by a `Released` job."""
-        if self._hold is not None:
-            self._hold.add(sweep, self._tracks)
-            if self._hold.ready(sweep.mono_us):
-                self._start(sweep)
-            return
-        self._record(sweep)
+        try:
+            if self._tracks[self._master].codec.is_video:
+                self._take(sweep)
+            else:
+                # Any sample of audio is a random access point.
+                keys = [(index, at, offset, size, flags | KEY) for index, at, offset, size, flags in sweep.frames]
+                self._take(replace(sweep, frames=keys))
+        finally:
+            self.jobs.append(Released(sweep.release))
 
     def host_clock_stepped(self) -> None:
         """The host's wall clock jumped: at the next key frame a new run begins, in a new epoch, on the new time."""
-        self._restart = Reason.CLOCK_STEP
         self._need_epoch = True
+        if self._clock is not None:
+            self._restart = Reason.CLOCK_STEP
 
     def grant_epoch(self, epoch: int) -> None:
         """The answer to `EpochNeeded`."""
-        self._epoch, self._sequence, self._need_epoch = epoch, 0, False
-        self._may_overlap = True
+        self._epoch, self._sequence, self._floor_us = epoch, 0, 0
+        self._need_epoch = self._epoch_asked = False
 
     def end(self, reason: str) -> None:
-        """The connection is over: everything that is here is written, and a gap begins where it ends."""
-        if self._hold is not None:
-            self.jobs.extend(self._hold.give_up())
-            self._hold = None
-        if self._segment is not None and self._clock is not None:
+        """The connection is over: everything that is here is written, and a gap begins where it ends.
+
+        What is held back is written too, unless it would need a new epoch.
+        """
+        while self._hold is not None and self._start():
+            pass
+        self._hold = None
+        if self._clock is not None:
+            self._settle_waiting()
+            self._companions.settle_early(self._segment, self._closing)
+        if self._segment is not None:
             master = self._tracks[self._master]
-            for dts, pts, (arena, offset, size, flags) in master.times.flush():
-                self._place(dts, pts, arena, offset, size, flags)
             self._finish_at(master.last_dts + master.nominal_ticks)
-        self._close_all()
-        self._tracks = []
+        for segment in list(self._closing):
+            self.jobs.extend(segment.take_fragments())
+            self._close(segment)
+        self._clock, self._restart, self._tracks = None, None, []
         self.gap_begins(reason)
 
     def gap_begins(self, reason: str) -> None:
@@ -128,38 +146,46 @@ class Recorder:
 
     # A run's start.
 
-    def _restart_hold(self, mono_us: int, *, need_key: bool) -> None:
+    def _take(self, sweep: Sweep) -> None:
+        if self._hold is None:
+            self._record(sweep)
+            return
+        self._hold.add(sweep, self._tracks)
+        if self._hold.ready(sweep.mono_us):
+            self._start()
+        for segment in list(self._closing):
+            if sweep.mono_us > segment.close_by_mono_us + LATE_CLOSE_US:
+                self._close(segment)
+
+    def _begin_hold(self, mono_us: int, *, need_key: bool) -> None:
         self._hold = Hold(self._master, mono_us, need_key=need_key)
-        self._clock = None
+        self._clock = self._restart = None
         for track in self._tracks:
             track.restart()
 
-    def _start(self, sweep: Sweep) -> None:
-        """The least-delayed frame of the first second is known: fix the run's clock and record what was held."""
-        hold = self._hold
+    def _start(self) -> bool:
+        """The least-delayed frame of the first second is known: fix the run's clock and record what was held, if that may be."""
+        hold, master = self._hold, self._tracks[self._master]
         assert hold is not None
-        master = self._tracks[self._master]
-        if master.params is None or (least := master.delay.least_us) is None:
-            return
-        clock = RunClock(hold.first_media_us, hold.first_media_us + least)
-        start_us = clock.utc(hold.first_media_us)
-        if not self._need_epoch and not self._may_overlap and start_us < self._previous_end_us:
-            if self._previous_end_us - start_us <= SNAP_US:
-                clock = RunClock(hold.first_media_us, self._previous_end_us)
-            else:
-                self._need_epoch = True
+        if hold.is_empty or master.params is None or (least := master.delay.least_us) is None:
+            return False
+        start_us = hold.first_media_us + least
+        if self._floor_us - start_us > SNAP_US:
+            self._need_epoch = True
+        hold.must_wait = self._need_epoch
         if self._need_epoch:
-            if not hold.epoch_asked:
-                hold.epoch_asked = True
+            if not self._epoch_asked:
+                self._epoch_asked = True
                 self.events.append(EpochNeeded())
-            return
-        self._clock, self._hold, self._may_overlap = clock, None, False
+            return False
+        self._clock, self._hold = RunClock(hold.first_media_us, start_us), None
+        self._companions.begin_run(least)
         held = hold.take()
-        for index, track in enumerate(self._tracks):
-            if index != self._master:
-                track.align(least)
+        self._heard_us = held[0].mono_us
         for one in held:
-            self._record(one)
+            # Not `_record`: the run may be cut and another begin to be held while these are played.
+            self._take(one)
+        return True
 
     def sender_report(self, index: int, ntp_us: int, timestamp: int, is_wall: bool = True) -> None:
         """A report as `ingest.source.Report` describes it."""
@@ -174,49 +200,50 @@ class Recorder:
     def _record(self, sweep: Sweep) -> None:
         """The hot path: per access unit only comparisons and appends; everything rarer is in a method of its own."""
         master_index = self._master
-        others: list[tuple[int, int, int, int, int]] = []
+        others: list[Frame] = []
+        rest: list[Frame] = []
         arena = sweep.arenas[master_index]
         master = self._tracks[master_index]
         times, gap_ticks, back_ticks = master.times, master.gap_ticks, master.back_ticks
+        self._swept_from = master.last_media
         for number, frame in enumerate(sweep.frames):
             index, timestamp, offset, size, flags = frame
             if index != master_index:
                 others.append(frame)
                 continue
             media = master.media(timestamp)
-            step = media - master.last_media
-            if not -back_ticks < step < gap_ticks and master.started:
-                media = self._discontinuity(media, sweep)
-            if self._restart is not None and flags & KEY and self._segment is not None:
-                self._restart_at(media, sweep, number)
+            if (flags & RESTARTED or not -back_ticks < media - master.last_media < gap_ticks) and master.started:
+                media = self._discontinuity(media, flags, sweep)
+            if self._restart is not None and self._may_restart(media, flags):
+                self._end_run(media, self._restart)
+                rest = sweep.frames[number:]
                 break
             master.advance(media)
-            if flags & DAMAGED and self._segment is not None:
-                self._segment.flags |= SegmentFlag.DAMAGED_INPUT
             if times.passes(media):
                 self._place(media, media, arena, offset, size, flags)
             else:
                 for dts, pts, (held, at, length, mark) in times.push(media, (arena, offset, size, flags)):
                     self._place(dts, pts, held, at, length, mark)
-        else:
-            self._finish_sweep(sweep, others, master)
-            return
-        self._finish_sweep(sweep, others, master, release=False)
+        self._finish_sweep(sweep, others, master)
+        if rest:
+            self._begin_hold(sweep.mono_us, need_key=bool(rest[0][4] & KEY))
+            self._take(replace(sweep, frames=rest))
 
-    def _finish_sweep(
-        self, sweep: Sweep, others: list[tuple[int, int, int, int, int]], master: RecordedTrack, *, release: bool = True
-    ) -> None:
-        if master.started and master.last_us:
-            master.delay.observe(master.last_us, sweep.now_us)
-        if others:
-            self._place_others(others, sweep)
-        if master.times.waiting:
+    def _finish_sweep(self, sweep: Sweep, others: list[Frame], master: RecordedTrack) -> None:
+        waiting = bool(master.times.waiting)
+        if len(others) < len(sweep.frames):
+            self._heard_us = sweep.mono_us
+            if master.started:
+                master.heard(sweep.now_us)
+        elif sweep.mono_us - self._heard_us >= GAP_US and (waiting or self._segment is not None):
+            # Only the others still come: a segment must not stay open for them.
+            self._cut_for_gap(master)
+        if others or waiting:
+            self._companions.place(others, sweep, self._segment, self._closing, keep=waiting)
+        if waiting:
             master.keep_waiting()
         self._emit(sweep.mono_us)
-        self._last_arrival_us = sweep.now_us
-        if release:
-            self.jobs.append(Released(sweep.release))
-        self._watch_drift(master, sweep.now_us)
+        self._watch_drift(master)
 
     def _place(self, dts: int, pts: int, arena: bytearray | bytes, offset: int, size: int, flags: int) -> None:
         """A master's unit with its decode time goes into the open segment, after the cut that may be due before it."""
@@ -242,76 +269,40 @@ class Recorder:
                 segment = self._open(dts, key)
             elif key and master.codec.is_video:
                 segment.begin_fragment()
+        if flags & DAMAGED:
+            segment.flags |= SegmentFlag.DAMAGED_INPUT
+        step = dts - master.last_dts
+        if master.least_step < step < master.rate:
+            master.nominal_ticks = step
         master.last_dts = dts
         segment.track(self._master).add(dts - segment.origins[self._master], pts - dts, size, key, arena, offset)
-
-    def _place_others(self, frames: list[tuple[int, int, int, int, int]], sweep: Sweep) -> None:
-        """Audio and opaque samples go to the segment whose time they are in; what comes too late goes into the next."""
-        current = self._segment or (self._closing[-1] if self._closing else None)
-        for index, timestamp, offset, size, _ in frames:
-            track = self._tracks[index]
-            media = track.media(timestamp)
-            if current is None:
-                track.advance(media)
-                continue
-            if not track.aligned and self._clock is not None:
-                track.align_at(media, self._clock, sweep.now_us, current.origins, current.start_us, index)
-            natural = media - current.origins[index]
-            if abs(media - track.last_media) > track.gap_ticks and track.started:
-                ahead_us = current.start_us + natural * 1_000_000 // track.rate - sweep.now_us
-                if ahead_us > AHEAD_US or media < track.last_media - track.back_ticks:
-                    media = track.rebase(media)
-                    natural = media - current.origins[index]
-            track.advance(media)
-            segment = current
-            for closing in self._closing:
-                if media < closing.origins[index] + closing.end_tick * track.rate // self._tracks[self._master].rate:
-                    segment, natural = closing, media - closing.origins[index]
-                    break
-                closing.reached.add(index)
-            dts = max(natural, segment.next_dts[index])
-            segment.next_dts[index] = dts + 1
-            segment.track(index).add(dts, 0, size, True, sweep.arenas[index], offset)
-        for index, track in enumerate(self._tracks):
-            if index != self._master and track.started:
-                track.delay.observe(track.last_us, sweep.now_us)
 
     def _open(self, dts: int, key: bool) -> SegmentDraft:
         """A new segment whose first unit's decode time is `dts`; it begins exactly where the previous one ended."""
         clock, master = self._clock, self._tracks[self._master]
         assert clock is not None
-        media_us = master.to_us(dts)
-        start_us, rate_ppm = clock.begin_segment(media_us, master.delay.least_us, self._nominal_us)
-        flags = SegmentFlag.NONE if key else SegmentFlag.CONTINUES
-        gap = self._gap if self._gap is not None and start_us - self._gap.start_us >= 1000 else None
-        if gap is None and self._previous_end_us and start_us - self._previous_end_us >= 1000:
-            gap = GapBefore(self._previous_end_us, str(Reason.STALLED))
-        if self._gap is not None or gap is not None:
+        media_us, least = master.to_us(dts), master.delay.least_us
+        start_us, rate_ppm = clock.begin_segment(media_us, least, self._nominal_us, self._floor_us)
+        hole = self._previous_end_us > 0 and start_us - self._previous_end_us >= HOLE_US
+        if hole and self._gap is None:
+            self.gap_begins(str(self._hole_reason))
+        if self._gap is not None or not self._previous_end_us:
             self.events.append(RecordingStarted(start_us))
-        self._gap = None
+        gap, self._gap = self._gap if hole else None, None
+        self._hole_reason = Reason.STALLED
+        flags = SegmentFlag.NONE if key else SegmentFlag.CONTINUES
         head = SegmentHead(
             SegmentKey(self._camera, start_us, self._epoch, self._sequence), self._camera_id, rate_ppm, gap, flags
         )
         self._sequence += 1
-        least = master.delay.least_us or 0
-        for index, track in enumerate(self._tracks):
-            if index != self._master:
-                track.realign(master, least)
+        self._companions.realign(least or 0)
         origins = [
-            dts if index == self._master else us_to_ticks(media_us - track.lead_us, track.rate)
-            for index, track in enumerate(self._tracks)
+            dts if index == self._master else self._companions.origin(index, media_us) for index in range(len(self._tracks))
         ]
         opened = Opened(head, tuple(track.description() for track in self._tracks))
         self.jobs.append(opened)
-        self._segment = SegmentDraft(
-            opened,
-            start_us,
-            origins,
-            [0] * len(origins),
-            dts + us_to_ticks(2 * self._nominal_us, master.rate),
-            self._cutter.boundary_us(start_us),
-            flags,
-        )
+        hard_limit = dts + us_to_ticks(2 * self._nominal_us, master.rate)
+        self._segment = SegmentDraft(opened, start_us, media_us, origins, [0] * len(origins), hard_limit, flags)
         return self._segment
 
     def _finish_at(self, dts: int) -> None:
@@ -321,7 +312,7 @@ class Recorder:
         assert clock is not None
         segment.end_us = clock.utc(self._tracks[self._master].to_us(dts))
         segment.end_tick = dts - segment.origins[self._master]
-        self._previous_end_us = segment.end_us
+        self._previous_end_us = self._floor_us = segment.end_us
         self._closing.append(segment)
         self._segment = None
 
@@ -331,8 +322,7 @@ class Recorder:
             self.jobs.extend(segment.take_fragments())
             if segment.close_by_mono_us == 0:
                 segment.close_by_mono_us = mono_us + self._audio_wait_us
-            live = {i for i, track in enumerate(self._tracks) if i != self._master and track.codec.is_audio and track.started}
-            if live <= segment.reached or mono_us >= segment.close_by_mono_us:
+            if self._companions.complete(segment) or mono_us >= segment.close_by_mono_us:
                 self._close(segment)
         if self._segment is not None:
             self.jobs.extend(self._segment.take_fragments())
@@ -348,51 +338,50 @@ class Recorder:
         offset_us = self._tracks[self._master].camera_offset_us
         self.jobs.append(Finished(segment.opened, segment.end_us, end_dts, segment.flags, offset_us))
 
-    def _close_all(self) -> None:
-        for segment in list(self._closing):
-            self.jobs.extend(segment.take_fragments())
-            self._close(segment)
-
     # What is rarer.
 
-    def _discontinuity(self, media: int, sweep: Sweep) -> int:
+    def _settle_waiting(self) -> None:
+        """Units that wait for their decode time need not any longer: what follows has nothing to do with them."""
+        for dts, pts, (arena, offset, size, flags) in self._tracks[self._master].times.flush():
+            self._place(dts, pts, arena, offset, size, flags)
+
+    def _discontinuity(self, media: int, flags: int, sweep: Sweep) -> int:
         """A step out of bounds: a real gap ends the segment; a jump of the camera's clock is taken out of its media time."""
         master, clock = self._tracks[self._master], self._clock
         assert clock is not None
-        forward = media > master.last_media
-        if forward and clock.utc(master.to_us(media)) - sweep.now_us <= AHEAD_US:
+        believed = media > master.last_media and not flags & RESTARTED
+        if believed and clock.utc(master.to_us(media)) - sweep.now_us <= AHEAD_US:
             self._cut_for_gap(master)
             return media
-        silent_us = sweep.now_us - self._last_arrival_us
-        step = master.nominal_ticks if silent_us < GAP_US else us_to_ticks(silent_us, master.rate)
-        corrected = master.rebase(media, step)
+        # Silence before this sweep counts for its first unit only.
+        silent_us = sweep.mono_us - self._heard_us if master.last_media == self._swept_from else 0
         if silent_us >= GAP_US:
             self._cut_for_gap(master)
-        return corrected
+            return master.rebase(media, us_to_ticks(silent_us, master.rate))
+        self._settle_waiting()
+        return master.rebase(media, master.nominal_ticks)
 
     def _cut_for_gap(self, master: RecordedTrack) -> None:
-        for dts, pts, (arena, offset, size, flags) in master.times.flush():
-            self._place(dts, pts, arena, offset, size, flags)
+        self._settle_waiting()
         if self._segment is not None:
             self._finish_at(master.last_dts + master.nominal_ticks)
         self.gap_begins(master.silence_reason())
 
-    def _restart_at(self, media: int, sweep: Sweep, number: int) -> None:
-        """A key frame after the host's clock stepped or drifted away: end the run here and hold from this frame on."""
-        master = self._tracks[self._master]
-        for dts, pts, (arena, offset, size, flags) in master.times.flush():
-            self._place(dts, pts, arena, offset, size, flags)
-        self._finish_at(media)
-        self._restart = None
-        rest = replace(sweep, frames=sweep.frames[number:])
-        self._restart_hold(sweep.mono_us, need_key=True)
-        assert self._hold is not None
-        self._hold.add(rest, self._tracks)
+    def _may_restart(self, media: int, flags: int) -> bool:
+        """At a key frame; where none comes, when the segment must be cut whatever comes."""
+        return bool(flags & KEY) or (self._segment is not None and media >= self._segment.hard_limit)
 
-    def _watch_drift(self, master: RecordedTrack, now_us: int) -> None:
+    def _end_run(self, media: int, reason: Reason) -> None:
+        """The host's clock stepped or the camera's drifted away: the run ends before this unit, the next begins with it."""
+        self._settle_waiting()
+        if self._segment is not None:
+            self._finish_at(max(media, self._tracks[self._master].last_dts + 1))
+        self._hole_reason = reason
+
+    def _watch_drift(self, master: RecordedTrack) -> None:
         """A camera whose clock runs away faster than 500 ppm is put right at a key frame once a second is reached."""
         least, clock = master.delay.least_us, self._clock
         if least is None or clock is None or self._restart is not None or not master.started:
             return
         if abs(clock.error_us(master.last_us, least)) > AHEAD_US:
-            self._restart = Reason.CLOCK_STEP
+            self._restart = Reason.CAMERA_CLOCK

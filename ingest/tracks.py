@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ingest.clockmap import DelayFilter, RunClock, Unwrapper
+from ingest.clockmap import DelayFilter, Unwrapper
 from ingest.decodetime import DecodeTimes
 from ingest.parameters import ParameterSets, parameter_nal_units
 from ingest.reasons import Reason
+from ingest.rtp.flags import RESTARTED
 from vault.media import Codec, TrackParams
 from vault.segment.params import reorder_depth
-from vault.timebase import ticks_to_us, us_to_ticks
+from vault.timebase import ticks_to_us
 
 Held = tuple[bytearray | bytes, int, int, int]
 """A master's unit that waits for its decode time: buffer, offset, size, flags."""
@@ -22,6 +23,9 @@ _SAMPLE_TICKS = {Codec.AAC: 1024, Codec.ALAW: 160, Codec.ULAW: 160}
 SR_TRUST_US = 5_000
 ARRIVAL_TRUST_US = 200_000
 """How far audio must be off before its bond to the video is corrected: measured by sender reports, or by arrival only."""
+
+SR_LIMIT_US = 2_000_000
+"""Sender reports that put audio further than this from where its arrival puts it are wrong: many cameras invent one."""
 
 
 class RecordedTrack:
@@ -35,12 +39,15 @@ class RecordedTrack:
         self.params = self._sets.params() if self._sets else params
         self._unwrap = Unwrapper()
         self._peek = Unwrapper()
+        self._peeked: int | None = None
+        self._peek_shift = 0
         self._rebase = 0
         self.started = False
         self.last_media = 0
         self.last_dts = 0
-        self.nominal_ticks = rate // 25
         self.sample_ticks = _SAMPLE_TICKS.get(codec, rate // 25)
+        self.nominal_ticks = self.sample_ticks
+        self.least_step = rate // 240
         self.gap_ticks = _GAP_SECONDS * rate
         self.back_ticks = rate // 2
         self.delay = DelayFilter()
@@ -76,6 +83,8 @@ class RecordedTrack:
         self.started = False
         self.aligned = False
         self._peek = replace(self._unwrap)
+        self._peeked = None
+        self._peek_shift = 0
 
     def learn(self, unit: memoryview) -> bool:
         """Take in the parameter sets of a unit. True when the track's parameters are other than before."""
@@ -88,27 +97,39 @@ class RecordedTrack:
         self.params = params
         if first:
             self.times = DecodeTimes(self._depth())
+        else:
+            self.times.expect(self._depth())
         return True
 
     # Media time.
 
     def media(self, timestamp: int) -> int:
-        return self._unwrap.unwrap(timestamp) + self._rebase
+        """The next unit's media time, ticks."""
+        unwrap = self._unwrap
+        last = unwrap.last
+        if last is None:
+            return unwrap.unwrap(timestamp) + self._rebase
+        # `Unwrapper.unwrap` once more, for the hot path.
+        step = (timestamp - last) & 0xFFFFFFFF
+        unwrap.last = last = last + (step - 0x100000000 if step >= 0x80000000 else step)
+        return last + self._rebase
 
-    def peek(self, timestamp: int) -> int:
-        """Media time of a held unit, without moving the track on."""
-        return self._peek.unwrap(timestamp) + self._rebase
+    def peek(self, timestamp: int, flags: int) -> int:
+        """Media time of a held unit, without moving the track on. A jump is taken out, as it will be when it is recorded."""
+        media = self._peek.unwrap(timestamp) + self._rebase + self._peek_shift
+        if self._peeked is not None and (flags & RESTARTED or not -self.back_ticks < media - self._peeked < self.gap_ticks):
+            self._peek_shift += self._peeked + self.sample_ticks - media
+            media = self._peeked + self.sample_ticks
+        self._peeked = media
+        return media
 
     def advance(self, media: int) -> None:
-        step = media - self.last_media
-        if self.started and 0 < step < self.rate:
-            self.nominal_ticks = step
         self.last_media = media
         self.started = True
 
-    def rebase(self, media: int, step: int | None = None) -> int:
-        """The camera's timestamps jumped: from here on they are shifted so that this unit follows the last one."""
-        corrected = self.last_media + (self.sample_ticks if step is None else step)
+    def rebase(self, media: int, step: int) -> int:
+        """The camera's timestamps jumped: from here on they are shifted so that this unit follows the last one by `step`."""
+        corrected = max(self.last_media, self.times.highest) + step
         self._rebase += corrected - media
         self._report = None
         return corrected
@@ -121,9 +142,14 @@ class RecordedTrack:
                 waiting[at] = (pts, (bytes(memoryview(arena)[offset : offset + size]), 0, size, flags))
 
     def silence_reason(self) -> str:
-        """Why there was nothing: with the packets lost in the meantime, where packets were lost."""
-        lost, self._lost_before = self.lost_packets - self._lost_before, self.lost_packets
+        """Why there was nothing: with the packets lost since the last unit came, where any were."""
+        lost = self.lost_packets - self._lost_before
         return f"{Reason.LOST}: {lost}" if lost > 0 else str(Reason.STALLED)
+
+    def heard(self, now_us: int) -> None:
+        """Units of this track came in this sweep; the newest has been recorded."""
+        self.delay.observe(self.last_us, now_us)
+        self._lost_before = self.lost_packets
 
     # The bond to the master: master media time = own media time + lead_us.
 
@@ -133,22 +159,19 @@ class RecordedTrack:
         if least is not None:
             self.lead_us = least - master_least_us
 
-    def align_at(self, media: int, clock: RunClock, now_us: int, origins: list[int], start_us: int, index: int) -> None:
-        """The first sample of a track that is late to begin: it is taken to be as old as its arrival says."""
-        origins[index] = media - max(0, us_to_ticks(now_us - start_us, self.rate))
-        self.lead_us = clock.media_us(now_us) - self.to_us(media)
-        self.aligned = True
-
     def realign(self, master: RecordedTrack, master_least_us: int) -> None:
         """At a segment's start: sender reports say best how tracks belong together (RFC 3550 §6.4.1), arrival says it roughly."""
+        if not self.aligned or (least := self.delay.least_us) is None:
+            return
+        by_arrival = least - master_least_us
         if self._report is not None and master._report is not None:
             wanted = self._report_offset_us(self._report) - master._report_offset_us(master._report)
-            if abs(wanted - self.lead_us) > SR_TRUST_US:
-                self.lead_us = wanted
-        elif self.aligned and (least := self.delay.least_us) is not None:
-            wanted = least - master_least_us
-            if abs(wanted - self.lead_us) > ARRIVAL_TRUST_US:
-                self.lead_us = wanted
+            if abs(wanted - by_arrival) <= SR_LIMIT_US:
+                if abs(wanted - self.lead_us) > SR_TRUST_US:
+                    self.lead_us = wanted
+                return
+        if abs(by_arrival - self.lead_us) > ARRIVAL_TRUST_US:
+            self.lead_us = by_arrival
 
     def sender_report(self, ntp_us: int, timestamp: int, clock_utc_us: int | None = None) -> None:
         """RTCP SR: the camera's wall clock at an RTP timestamp."""
