@@ -7,6 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import cast
 
 from ingest.connect import Resolver, client_tls
+from ingest.libavsource import LibavSource
 from ingest.messages import CameraSpec
 from ingest.plainrtp import PlainRtpSource
 from ingest.reception import sdp_path
@@ -32,20 +33,32 @@ class Sources:
     def connect(self, spec: CameraSpec, mono_us: int) -> Source:
         """Begin to connect. What goes wrong at once is the source's `failure`.
 
-        `rtsp`, `rtsps`: our own client. `rtp`, and `file` with a name that ends in `.sdp`: bare packets.
+        `rtsp`, `rtsps`: our own client. `rtp`, and `file` with a name that ends in `.sdp`: bare packets. All else: libav, which
+        refuses what it has no list of protocols for.
         """
         connect_us = int(self._recording.connect_timeout_seconds * US)
         scheme = spec.url.partition("://")[0].lower()
+        if scheme in ("rtsp", "rtsps"):
+            return RtspSource(
+                self._resolver,
+                self._tls,
+                spec.url,
+                spec.user,
+                spec.password,
+                cast(TransportChoice, spec.transport),
+                connect_us=connect_us,
+                mono_us=mono_us,
+            )
         if scheme == "rtp" or sdp_path(spec.url) is not None:
             return PlainRtpSource(self._resolver, self._errands, spec.url, connect_us=connect_us, mono_us=mono_us)
-        return RtspSource(
-            self._resolver,
-            self._tls,
+        return LibavSource(
+            self._errands,
             spec.url,
             spec.user,
             spec.password,
-            cast(TransportChoice, spec.transport),
+            ca_file=self._recording.tls_ca_file,
             connect_us=connect_us,
+            silence_us=int(self._recording.silence_timeout_seconds * US),
             mono_us=mono_us,
         )
 
