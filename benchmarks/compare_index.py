@@ -27,6 +27,7 @@ from index.environment import Environment
 from index.rows import NewRow, Place
 from index.stat import index_stat
 from index.timeline import Timeline
+from vault.ids import CameraNumber
 from vault.timebase import Interval
 
 LOOKUPS = 20_000
@@ -52,37 +53,40 @@ class Result:
     bytes_per_row: float
 
 
-def timed(call: Callable[[int], object], turns: int, scale: float, realtime: bool) -> tuple[float, float]:
-    """Median and 99th percentile. `realtime` keeps other programs of a shared machine out of them (root only)."""
-    taken = []
-    if realtime:
+Question = tuple[CameraNumber, int]
+
+
+def timed(
+    call: Callable[[Question], object], asked: list[Question], scale: float, options: argparse.Namespace
+) -> tuple[float, float]:
+    """Median and 99th percentile over the questions, of each its best round: what else a shared machine does is not in it."""
+    best = [float("inf")] * len(asked)
+    if options.realtime:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-    for turn in range(turns):
-        began = time.perf_counter_ns()
-        call(turn)
-        taken.append(time.perf_counter_ns() - began)
-    if realtime:
+    for _ in range(options.rounds):
+        for at, question in enumerate(asked):
+            began = time.perf_counter_ns()
+            call(question)
+            best[at] = min(best[at], time.perf_counter_ns() - began)
+    if options.realtime:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    taken.sort()
-    return taken[turns // 2] / scale, taken[turns * 99 // 100] / scale
+    best.sort()
+    return best[len(best) // 2] / scale, best[len(best) * 99 // 100] / scale
 
 
 class Questions:
     """The same for both engines: moments and days spread over cameras and time."""
 
     def __init__(self, cameras: int, rows: int) -> None:
-        self.cameras = cameras
-        self.length_us = rows // cameras * 60_000_000
-
-    def moment(self, turn: int) -> tuple[int, int]:
-        return camera(turn * 37 % self.cameras), START_US + 60_000_000 + turn * 7_919_000_003 % (self.length_us - 120_000_000)
-
-    def day(self, turn: int) -> tuple[int, int]:
-        spare = max(1, self.length_us - DAY_US)
-        return camera(turn * 37 % self.cameras), START_US + turn * 7_919_000_000_003 % spare
+        length_us = rows // cameras * 60_000_000
+        inside_us, spare_us = length_us - 120_000_000, max(1, length_us - DAY_US)
+        self.moments = [
+            (camera(turn * 37 % cameras), START_US + 60_000_000 + turn * 7_919_000_003 % inside_us) for turn in range(LOOKUPS)
+        ]
+        self.days = [(camera(turn * 37 % cameras), START_US + turn * 7_919_000_000_003 % spare_us) for turn in range(DAYS)]
 
 
-def index_engine(folder: Path, cameras: int, rows: int, realtime: bool) -> Result:
+def index_engine(folder: Path, cameras: int, rows: int, options: argparse.Namespace) -> Result:
     questions = Questions(cameras, rows)
     with Environment(folder / "index") as environment:
         catalog, timeline = Catalog(environment), Timeline(environment)
@@ -92,26 +96,25 @@ def index_engine(folder: Path, cameras: int, rows: int, realtime: bool) -> Resul
             catalog.commit(minute, adopt=True, place=Place.STORE)
             busy += time.perf_counter() - began
 
-        def find(turn: int) -> None:
-            number, at_us = questions.moment(turn)
-            row = timeline.find(number, at_us)
+        def find(question: Question) -> None:
+            row = timeline.find(*question)
             assert row is not None
-            assert row.end_us > at_us
+            assert row.end_us > question[1]
 
-        def day(turn: int) -> None:
-            number, at_us = questions.day(turn)
+        def day(question: Question) -> None:
+            number, at_us = question
             assert len(timeline.view(number, Interval(at_us, at_us + DAY_US)).runs) == 1
 
-        warm(find, day)
+        warm(find, day, questions)
         return Result(
             rows / busy,
-            timed(find, LOOKUPS, 1e3, realtime),
-            timed(day, DAYS, 1e6, realtime),
+            timed(find, questions.moments, 1e3, options),
+            timed(day, questions.days, 1e6, options),
             environment.space().used_bytes / rows,
         )
 
 
-def sqlite_engine(folder: Path, cameras: int, rows: int, realtime: bool) -> Result:
+def sqlite_engine(folder: Path, cameras: int, rows: int, options: argparse.Namespace) -> Result:
     questions = Questions(cameras, rows)
     path = folder / "segments.sqlite"
     base = sqlite3.connect(path)
@@ -124,12 +127,11 @@ def sqlite_engine(folder: Path, cameras: int, rows: int, realtime: bool) -> Resu
             base.executemany("INSERT INTO segment VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", values)
         busy += time.perf_counter() - began
 
-    def find(turn: int) -> None:
-        number, at_us = questions.moment(turn)
-        assert base.execute(FIND, (number, at_us)).fetchone()[3] > at_us
+    def find(question: Question) -> None:
+        assert base.execute(FIND, question).fetchone()[3] > question[1]
 
-    def day(turn: int) -> None:
-        number, at_us = questions.day(turn)
+    def day(question: Question) -> None:
+        number, at_us = question
         runs: list[list[int]] = []
         for start_us, end_us in base.execute(DAY, (number, at_us - 120_000_000, at_us + DAY_US)):
             if runs and start_us <= runs[-1][1] + 1_000:
@@ -138,8 +140,8 @@ def sqlite_engine(folder: Path, cameras: int, rows: int, realtime: bool) -> Resu
                 runs.append([start_us, end_us])
         assert len(runs) == 1
 
-    warm(find, day)
-    figures = timed(find, LOOKUPS, 1e3, realtime), timed(day, DAYS, 1e6, realtime)
+    warm(find, day, questions)
+    figures = timed(find, questions.moments, 1e3, options), timed(day, questions.days, 1e6, options)
     base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     base.close()
     return Result(rows / busy, *figures, path.stat().st_size / rows)
@@ -153,12 +155,12 @@ def as_tuple(row: NewRow) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def warm(find: Callable[[int], None], day: Callable[[int], None]) -> None:
+def warm(find: Callable[[Question], None], day: Callable[[Question], None], questions: Questions) -> None:
     """Both engines answer from the page cache."""
-    for turn in range(LOOKUPS):
-        find(turn)
-    for turn in range(DAYS):
-        day(turn)
+    for question in questions.moments:
+        find(question)
+    for question in questions.days:
+        day(question)
 
 
 def file_per_camera_minute(folder: Path, cameras: int, minutes: int) -> None:
@@ -185,6 +187,7 @@ def main() -> None:
     )
     parser.add_argument("--cameras", type=int, default=200)
     parser.add_argument("--minutes", type=int, default=1440, help="length of the run that measures the file's size")
+    parser.add_argument("--rounds", type=int, default=3, help="each question is asked so often, and its best time counts")
     parser.add_argument("--realtime", action="store_true", help="ask the questions at real-time priority (root)")
     parser.add_argument("--folder", type=Path, help="where to build (a disk with room for 0.6 GB a million rows)")
     options = parser.parse_args()
@@ -194,8 +197,8 @@ def main() -> None:
     for rows in options.sizes:
         folder = Path(tempfile.mkdtemp(dir=options.folder))
         try:
-            ours = index_engine(folder, options.cameras, rows, options.realtime)
-            theirs = sqlite_engine(folder, options.cameras, rows, options.realtime)
+            ours = index_engine(folder, options.cameras, rows, options)
+            theirs = sqlite_engine(folder, options.cameras, rows, options)
         finally:
             shutil.rmtree(folder)
         for name, result in (("index", ours), ("sqlite", theirs)):
