@@ -10,6 +10,7 @@ import io
 import resource
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -63,7 +64,8 @@ def picture(movie: bytes, form: str) -> bytes:
     encoder = av.CodecContext.create(codec_name, "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, pixels
-    encoder.time_base = stream.time_base or 1  # type: ignore[assignment]
+    # Not the stream's: its container is closed by now, and what it would say is freed memory.
+    encoder.time_base = Fraction(1, 25)
     if form == "jpeg":
         encoder.options = {"qmin": "2", "qmax": "3"}
     still = frame.reformat(format=pixels)
