@@ -11,10 +11,13 @@ import pytest
 
 from tests.support.numbered import FRAME_US, encode, record, split
 from tests.support.players import by_ffmpeg
-from tests.support.segments import START_US
+from tests.support.segments import START_US, audio_track, make_segment, video_track
 from tests.support.streams import encode_aac, encode_alaw, encode_ulaw
 from vault.errors import NotFound, Refused, UsageError
-from vault.media import Codec, SegmentFlag
+from vault.ids import CameraNumber, SegmentKey
+from vault.media import Codec, SegmentFlag, SegmentHead
+from vault.segment.read import read_closed, read_open
+from vault.source import BytesSource
 from vault.splice.clip import Clip
 from vault.splice.part import Gaps, Part
 from vault.splice.plan import plan_clip
@@ -334,3 +337,36 @@ def heard(path: Path) -> tuple[np.ndarray, int]:
 def pitch(sound: np.ndarray, rate: int) -> float:
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 1 << 16))
     return float(np.argmax(spectrum) * rate / (1 << 16))
+
+
+def test_a_camera_without_video_gives_its_sound(tmp_path: Path) -> None:
+    audio = encode_alaw(2.0)
+    parts = []
+    for number in range(2):
+        head = SegmentHead(
+            SegmentKey(CameraNumber(990100001), at(50 * number), 1, number), "cam-1", 0.0, None, SegmentFlag.NONE
+        )
+        source = BytesSource(make_segment([audio_track(audio, Codec.ALAW)], head=head).closed_bytes)
+        parts.append(Part(read_closed(source), source))
+
+    clip = plan_clip(parts, span(20, 80))
+    path = save(clip, tmp_path / "clip.mp4")
+
+    sound, rate = heard(path)
+    assert clip.interval == span(20, 80)
+    assert len(sound) / rate == pytest.approx(2.4, abs=0.021)
+    assert pitch(sound[: rate // 4], rate) == pytest.approx(300 + 2 * 40 * (0.8 + 0.125), rel=0.02)
+
+
+def test_a_segment_is_cut_while_it_is_being_recorded(tmp_path: Path) -> None:
+    written = make_segment([video_track(encode(frames=60, gop=20)), audio_track(encode_aac(2.4))])
+    source = BytesSource(written.open_bytes[:-700])
+    part = Part(read_open(source, at(60)), source)
+
+    clip = plan_clip([part], span(10, 500))
+
+    seen = by_ffmpeg(save(clip, tmp_path / "clip.mp4"))
+    assert seen.numbers == list(range(10, 10 + len(seen.numbers)))
+    assert len(seen.numbers) >= 30
+    assert clip.interval.end_us == part.end_us
+    assert seen.complaints == ""

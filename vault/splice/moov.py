@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from vault.media import Int64s
 from vault.segment.boxes import box, full_box
@@ -19,6 +20,7 @@ from vault.splice.layout import Layout
 from vault.splice.ticks import run_lengths, steps
 from vault.timebase import US
 
+Bytes = bytes | memoryview
 _U32 = 2**32 - 1
 _COUNT = struct.Struct(">I")
 _HEADER = struct.Struct(">I4s")
@@ -35,7 +37,7 @@ def build_head(lanes: Sequence[Lane], layout: Layout, start_us: int) -> bytes:
     """
     wide = layout.size + sum(16 * len(lane.dts) for lane in lanes) + 2**20 > _U32
     offsets_at: list[int] = []
-    parts: list[bytes] = [mvhd(start_us, max(_movie_ticks(lane.shown, lane.params.timescale) for lane in lanes), len(lanes))]
+    parts: list[Bytes] = [mvhd(start_us, max(_movie_ticks(lane.shown, lane.params.timescale) for lane in lanes), len(lanes))]
     for number, (lane, chunks) in enumerate(zip(lanes, layout.chunks, strict=True), 1):
         trak, at = _trak(number, lane, chunks, start_us, wide)
         offsets_at.append(len(parts) + at)
@@ -44,16 +46,16 @@ def build_head(lanes: Sequence[Lane], layout: Layout, start_us: int) -> bytes:
     # Where the payload begins is known once all lengths are; until then zeros stand for the chunk offsets.
     begin = sum(map(len, parts))
     for at, (_, places, _) in zip(offsets_at, layout.chunks, strict=True):
-        parts[at + 2] = (places + begin).astype(">u8" if wide else ">u4").tobytes()
+        parts[at + 2] = _raw((places + begin).astype(">u8" if wide else ">u4"))
     return b"".join(parts)
 
 
-def _around(kind: bytes, parts: list[bytes]) -> list[bytes]:
+def _around(kind: bytes, parts: Sequence[Bytes]) -> list[Bytes]:
     """A box around parts that stay apart."""
     return [_HEADER.pack(8 + sum(map(len, parts)), kind), *parts]
 
 
-def _trak(number: int, lane: Lane, chunks: tuple[Int64s, Int64s, Int64s], start_us: int, wide: bool) -> tuple[list[bytes], int]:
+def _trak(number: int, lane: Lane, chunks: tuple[Int64s, Int64s, Int64s], start_us: int, wide: bool) -> tuple[list[Bytes], int]:
     """The parts of one `trak`, and which of them are the chunk offsets: zeros as yet."""
     params, created = lane.params, max(start_us, 0) // US + _SECONDS_1904
     shown = _movie_ticks(lane.shown, params.timescale)
@@ -86,7 +88,7 @@ def _trak(number: int, lane: Lane, chunks: tuple[Int64s, Int64s, Int64s], start_
     return parts, len(parts) - 1
 
 
-def _tables(lane: Lane) -> list[bytes]:
+def _tables(lane: Lane) -> list[Bytes]:
     """The boxes of `stbl` that do not depend on where the bytes are (§8.5.2, §8.6, §8.7.3)."""
     entries = [sample_entry(item) for item in lane.entries]
     boxes = [full_box(b"stsd", 0, 0, _COUNT.pack(len(entries)), *entries)]
@@ -96,8 +98,13 @@ def _tables(lane: Lane) -> list[bytes]:
     if lane.sync is not None and len(lane.sync) < len(lane.dts):
         boxes.append(full_box(b"stss", 0, 0, _COUNT.pack(len(lane.sync)), (lane.sync + 1).astype(">u4").tobytes()))
     # Always a table: VLC loses a second of G.711 where the size is said once.
-    sizes = lane.size.astype(">u4").tobytes()
+    sizes = _raw(lane.size.astype(">u4"))
     return [*boxes, struct.pack(">I4sIII", 20 + len(sizes), b"stsz", 0, 0, len(lane.size)), sizes]
+
+
+def _raw(values: npt.NDArray[np.generic]) -> memoryview:
+    """The array's own bytes, which the one join copies."""
+    return values.view(np.uint8).data
 
 
 def _ctts(cts: Int64s) -> bytes:
