@@ -26,6 +26,7 @@ from index.check_objects import Level, ObjectCheck
 from index.growing import growing_intervals
 from index.node import Node, open_node
 from index.timeline import Gap
+from ingest.orphans import workers
 from ingest.simulate.loop import LoopSpec
 from ingest.simulate.run import Simulator, SimulatorOptions, start
 from ingest.simulate.stage import SentUnit
@@ -154,7 +155,7 @@ class TestNode:
     def growing(self, epoch_above: int = 0) -> bool:
         """Whether every camera has footage in an open file of an epoch above that."""
         for number in self.numbers:
-            files = [path for path in self.spool_files(number) if _epoch_of(path) > epoch_above and _size(path) > 3000]
+            files = [path for path in self.spool_files(number) if epoch_of(path) > epoch_above and _size(path) > 3000]
             if not files:
                 return False
         return True
@@ -173,20 +174,22 @@ class TestNode:
     def kill(self) -> list[int]:
         """SIGKILL to the supervisor only; the workers it had."""
         assert self.process is not None
-        workers = self.worker_pids()
+        had = self.worker_pids()
         self.process.kill()
         self.process.wait()
         self.process = None
-        return workers
+        return had
+
+    def workers_left(self) -> set[int]:
+        """Of this data folder, whoever started them."""
+        return {pid for pid in workers(self.folder.run) if alive(pid)}
 
     def close(self) -> None:
         """End whatever still runs of ours."""
         if self.process is not None:
-            workers = self.worker_pids()
-            self.process.kill()
-            self.process.wait()
-            for pid in workers:
-                end(pid)
+            self.kill()
+        for pid in self.workers_left():
+            end(pid)
         self.simulator.stop()
 
     # What is there.
@@ -289,7 +292,7 @@ def _nal_digests(unit: bytes) -> Iterator[bytes]:
         at += 4 + size
 
 
-def _epoch_of(path: Path) -> int:
+def epoch_of(path: Path) -> int:
     return int(path.stem.split("-")[1])
 
 
