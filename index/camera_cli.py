@@ -103,9 +103,9 @@ def add(
 ) -> None:  # fmt: skip
     """Add a camera; a running `serve` begins to record it within seconds.
 
-    URL is rtsp:// or rtsps://, rtp:// for packets that come by themselves, or file:// with the path of an SDP file. A user and
-    password in it are taken out and stored encrypted, but stay in the history of your shell: better give them by one of the
-    --credentials options or --ask.
+    URL is rtsp:// or rtsps://, rtp:// for packets that come by themselves, file:// with the path of an SDP file or a movie, or
+    what libav fetches (rtmp://, http:// and their TLS forms). A user and password in it are taken out and stored encrypted, but
+    stay in the history of your shell: better give them by one of the --credentials options or --ask.
     """
     from index.cameras import NewCamera
 
