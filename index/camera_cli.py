@@ -78,8 +78,9 @@ def given_credentials(credentials_file: Path | None, ask: bool, from_stdin: bool
 
 def sealed(url: str, credentials: tuple[str, str] | None, box: CredentialBox) -> tuple[str, str | None]:
     """The address to show and the sealed one. Credentials given apart take the place of those in the address."""
-    from index.credentials import seal_url, with_credentials
+    from index.credentials import address_of, seal_url, with_credentials
 
+    url = address_of(url)
     made = seal_url(with_credentials(url, *credentials) if credentials else url, box)
     return made.url, made.secret
 
