@@ -1,19 +1,15 @@
-"""Reading a segment: a closed one by its tail, an open one by its fragments; and where the bytes come from.
+"""Reading a segment: a closed one by its tail, an open one by its fragments.
 
-Decoding tables belongs to `vault.segment.parse` and `vault.segment.walk`.
+Decoding tables belongs to `vault.segment.parse` and `vault.segment.walk`; where bytes come from to `vault.source`.
 """
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
 
-from vault.errors import Damaged, NotFound, StoreError, UsageError
+from vault.errors import Damaged, NotFound
 from vault.media import SegmentHead, SegmentInfo, SegmentTable, TrackTable
 from vault.segment.boxes import Span, children, u32
 from vault.segment.build import MAX_MOOF_BYTES, MAX_OPENING_BYTES
@@ -21,6 +17,7 @@ from vault.segment.movie import FTYP, HEADER_BYTES, HEADER_OFFSET
 from vault.segment.parse import parse_closed_moov, parse_open_moov
 from vault.segment.private import TRAILER_BYTES, decode_trailer
 from vault.segment.walk import Run, Walked, parse_moof
+from vault.source import ByteSource
 from vault.timebase import US
 
 FIRST_TAIL_BYTES = 65_536
@@ -30,71 +27,6 @@ MAX_TAIL_BYTES = 64 << 20
 MAX_FRAGMENTS = 100_000
 _MOOF_READ_BYTES = 4_096
 _SAMPLES_FROM = HEADER_OFFSET + HEADER_BYTES
-
-
-class ByteSource(Protocol):
-    """Bytes of one file or object at given places."""
-
-    @property
-    def size(self) -> int:
-        """Length in bytes, as it was when the source was opened."""
-        ...
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset`. Raises Damaged when they are not there."""
-        ...
-
-
-class FileSource:
-    """A ByteSource over a file, which may grow meanwhile. Closed by `close` or by leaving the `with` block."""
-
-    __slots__ = ("_fd", "_path", "_size")
-
-    def __init__(self, path: Path | str) -> None:
-        """Raises NotFound when there is no such file, StoreError when it cannot be opened."""
-        self._path = Path(path)
-        self._fd = -1
-        try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self._size = os.fstat(self._fd).st_size
-        except FileNotFoundError as error:
-            raise NotFound(f"no file {self._path.name} to read in {self._path.parent}") from error
-        except OSError as error:
-            self.close()
-            raise StoreError(f"opening {self._path} to read: {error.strerror}") from error
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    def fileno(self) -> int:
-        """The file descriptor, for calls of the system that take one."""
-        return self._fd
-
-    def read(self, offset: int, length: int) -> bytes:
-        if offset < 0 or length < 0:
-            raise UsageError(f"cannot read {length} bytes at {offset}")
-        try:
-            data = os.pread(self._fd, length, offset)
-            while len(data) < length and (more := os.pread(self._fd, length - len(data), offset + len(data))):
-                data += more
-        except OSError as error:
-            raise StoreError(f"reading {length} bytes at {offset} of {self._path}: {error.strerror}") from error
-        if len(data) != length:
-            raise Damaged(f"{self._path.name} ends at {offset + len(data)}; bytes to {offset + length} were to be there")
-        return data
-
-    def close(self) -> None:
-        """Give the file descriptor back; a second call does nothing."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
