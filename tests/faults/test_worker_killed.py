@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,9 +68,9 @@ def test_fifty_kills_cost_no_more_than_promised_and_everything_else_is_kept(
         assert {gap.reason for gap in node.gaps(number)} == {"connecting", "crash", "recorder stopped"}
     holes.sort()
     with capsys.disabled():
-        print(
+        sys.stdout.write(
             f"\n{len(kills)} kills: lost per kill median {holes[len(holes) // 2]:.2f} s, 95 % {holes[len(holes) * 95 // 100]:.2f} s, "
-            f"most {holes[-1]:.2f} s; promised {(FRAGMENT_US + SWEEP_US + RESTART_US) / US:.1f} s"
+            f"most {holes[-1]:.2f} s; promised {(FRAGMENT_US + SWEEP_US + RESTART_US) / US:.1f} s\n"
         )
     assert holes[-1] <= (FRAGMENT_US + SWEEP_US + RESTART_US) / US
     paths = node.segment_paths()

@@ -139,6 +139,13 @@ class TestNode:
                 continue
         return [pid for pid in found if alive(pid)]
 
+    def is_up(self) -> bool:
+        """Whether the supervisor has taken the data folder."""
+        try:
+            return (self.folder.run / "supervisor.lock").read_text().strip() == str(self.pid)
+        except FileNotFoundError:
+            return False
+
     def status(self) -> dict[str, Any]:
         """The cameras of `run/status.json` by number."""
         try:
@@ -160,12 +167,18 @@ class TestNode:
                 return False
         return True
 
+    def last_epoch(self) -> int:
+        """The highest of any file, in spool or store."""
+        return max((epoch_of(path) for path in (*self.spool_files(), *self.segment_paths())), default=0)
+
     def wait_recording(self, seconds: float = 30, epoch_above: int = 0) -> None:
         wait_until(lambda: self.growing(epoch_above), seconds, f"footage; the log says\n{self.log[-3000:]}")
 
     def stop(self, seconds: float = 40) -> int:
         """SIGTERM, and the exit code."""
         assert self.process is not None
+        # Before that it would end as any program does, without a word.
+        wait_until(self.is_up, 20, "a supervisor")
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=seconds)
         self.process = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-import multiprocessing
 import os
 import signal
 import threading
@@ -72,7 +71,7 @@ def _prepare() -> None:
         holder, last = _find(name)
         assert hasattr(holder, last)
         setattr(holder, last, value)
-    here = "worker" if multiprocessing.parent_process() is not None else "supervisor"
+    here = "supervisor" if __name__ == "__main__" else "worker"
     markers = Path(TOLD["markers"])
     for number, fault in enumerate(TOLD.get("faults", [])):
         marker = markers / f"{number:03d}"
