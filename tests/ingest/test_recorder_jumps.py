@@ -207,3 +207,27 @@ def test_a_timestamp_that_repeats_or_steps_back_a_little_keeps_its_place_in_the_
     assert on.kept() == [unit.data for unit in units]
     assert len(on.segments) == 1
     assert on.recorder.recorded_to_us == on.segments[0].end_us
+
+
+@pytest.mark.parametrize("step_s", [0, 3600, -3600])
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_leading_pictures_of_an_open_gop_stay_with_their_key_frame_and_overlap_nothing(step_s: int, bframes: int) -> None:
+    """Shown before the key frame that they follow in decoding, so that a run begins before its own first picture."""
+    shown = [0, *range(1, 10)]
+    for base in range(12, 480, 12):
+        shown += [base, base - 2, base - 1, *range(base + 1, base + 10)]
+    units = [
+        Unit(0, 900_000 + at * 3600, b"picture %06d" % number, KEY if at % 12 == 0 else 0, number * 40_000)
+        for number, at in enumerate(shown)
+    ]
+    on = stage()
+    on.begin([h264_track(bframes)])
+    on.play([unit for unit in units if unit.at_us <= 8 * SECOND])
+    if step_s:
+        on.clock.step(step_s * SECOND)
+        on.recorder.host_clock_stepped()
+    on.play([unit for unit in units if unit.at_us > 8 * SECOND])
+    on.end()
+    on.check()
+    assert on.kept() == [unit.data for unit in units]
+    assert len(on.segments) == (2 if step_s else 1)
