@@ -17,7 +17,12 @@ from vault.timebase import ticks_to_us
 Held = tuple[bytearray | bytes, int, int, int]
 """A master's unit that waits for its decode time: buffer, offset, size, flags."""
 
-_GAP_SECONDS = 2
+GAP_SECONDS = 2
+"""Silence longer than this is a gap: the segment ends. Not for a camera whose pace it is."""
+
+MAX_PACE_SECONDS = 30
+"""A picture each minute is no video: there each silence stays a gap."""
+
 _SAMPLE_TICKS = {Codec.AAC: 1024, Codec.ALAW: 160, Codec.ULAW: 160}
 
 SR_TRUST_US = 5_000
@@ -48,7 +53,8 @@ class RecordedTrack:
         self.sample_ticks = _SAMPLE_TICKS.get(codec, rate // 25)
         self.nominal_ticks = self.sample_ticks
         self.least_step = rate // 240
-        self.gap_ticks = _GAP_SECONDS * rate
+        self.gap_ticks = GAP_SECONDS * rate
+        self._silence = (0, 0)
         self.back_ticks = rate // 2
         self.delay = DelayFilter()
         self.times: DecodeTimes[Held] = DecodeTimes(self._depth())
@@ -70,6 +76,20 @@ class RecordedTrack:
 
     def to_us(self, ticks: int) -> int:
         return ticks_to_us(ticks, self.rate)
+
+    @property
+    def gap_us(self) -> int:
+        return ticks_to_us(self.gap_ticks, self.rate)
+
+    def is_slow(self, media: int) -> bool:
+        """Two silences alike, one right after the other, are the camera's pace and no gaps; from then on they are expected."""
+        step = media - self.last_media
+        ended, before = self._silence
+        self._silence = (media, step)
+        if ended != self.last_media or abs(step - before) * 4 > step or step > MAX_PACE_SECONDS * self.rate:
+            return False
+        self.gap_ticks = 4 * step
+        return True
 
     @property
     def last_us(self) -> int:

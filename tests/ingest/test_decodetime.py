@@ -103,3 +103,8 @@ def test_other_parameters_raise_the_depth_before_the_first_picture_that_needs_it
     times.expect(2)
     out = run(times, [pts + 1 for pts in PYRAMID])
     assert [dts for dts, _, _ in out] == [pts + 1 for pts in sorted(PYRAMID)]
+
+
+def test_after_repeated_timestamps_the_next_one_does_not_get_a_time_that_was_given_already() -> None:
+    out = run(DecodeTimes(0), [100, 100, 100, 101, 102, 103])
+    assert [dts for dts, _, _ in out] == [100, 101, 102, 103, 104, 105]

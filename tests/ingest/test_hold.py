@@ -40,7 +40,7 @@ def test_a_copy_holds_only_its_units_and_does_not_change_with_the_buffer() -> No
 
 
 def test_what_stands_before_the_first_key_frame_is_left_out_audio_too() -> None:
-    hold, tracks = Hold(0, 0, need_key=True), [h264_track(), aac_track()]
+    hold, tracks = Hold(0, need_key=True), [h264_track(), aac_track()]
     hold.add(sweep((0, 0, b"old", 0)), tracks)
     assert hold.is_empty
     hold.add(sweep((1, 0, b"sound", 0), (0, 3600, b"old", 0), (0, 7200, b"key", KEY), (1, 9, b"beep", 0)), tracks)
@@ -49,7 +49,7 @@ def test_what_stands_before_the_first_key_frame_is_left_out_audio_too() -> None:
 
 
 def test_it_is_ready_a_second_after_its_first_unit() -> None:
-    hold, tracks = Hold(0, 0, need_key=True), [h264_track(), aac_track()]
+    hold, tracks = Hold(0, need_key=True), [h264_track(), aac_track()]
     assert not hold.ready(10 * SECOND)
     hold.add(sweep((0, 0, b"key", KEY), at_us=5 * SECOND), tracks)
     assert not hold.ready(5 * SECOND + HOLD_US - 1)
@@ -57,23 +57,24 @@ def test_it_is_ready_a_second_after_its_first_unit() -> None:
 
 
 def test_the_least_delayed_sweep_counts_and_not_the_first() -> None:
-    hold, tracks = Hold(0, 0, need_key=True), [h264_track(), aac_track()]
+    hold, tracks = Hold(0, need_key=True), [h264_track(), aac_track()]
     hold.add(sweep((0, 0, b"key", KEY), at_us=900_000), tracks)
     hold.add(sweep((0, 90_000, b"late", 0), at_us=1_100_000), tracks)
     assert tracks[0].delay.least_us is not None
     assert hold.first_media_us + tracks[0].delay.least_us == T0 + 100_000
 
 
-def test_after_fifteen_seconds_any_picture_will_do() -> None:
-    hold, tracks = Hold(0, 0, need_key=True), [h264_track(), aac_track()]
-    hold.add(sweep((0, 0, b"one", 0), at_us=KEY_WAIT_US), tracks)
+def test_fifteen_seconds_after_the_first_picture_any_will_do() -> None:
+    hold, tracks = Hold(0, need_key=True), [h264_track(), aac_track()]
+    hold.add(sweep((0, 0, b"one", 0), at_us=60 * SECOND), tracks)
+    hold.add(sweep((0, 3600, b"two", 0), at_us=60 * SECOND + KEY_WAIT_US), tracks)
     assert hold.is_empty
-    hold.add(sweep((0, 3600, b"two", 0), at_us=KEY_WAIT_US + 40_000), tracks)
-    assert held(hold) == [b"two"]
+    hold.add(sweep((0, 7200, b"three", 0), at_us=60 * SECOND + KEY_WAIT_US + 40_000), tracks)
+    assert held(hold) == [b"three"]
 
 
 def test_a_picture_without_known_parameters_will_never_do() -> None:
-    hold, tracks = Hold(0, 0, need_key=True), [RecordedTrack(Codec.H264, 90_000, None), aac_track()]
+    hold, tracks = Hold(0, need_key=True), [RecordedTrack(Codec.H264, 90_000, None), aac_track()]
     hold.add(sweep((0, 0, b"key", KEY), at_us=60 * SECOND), tracks)
     assert hold.is_empty
     unit = encode_h264(frames=30)[0].sample
@@ -83,7 +84,7 @@ def test_a_picture_without_known_parameters_will_never_do() -> None:
 
 
 def test_a_step_of_the_hosts_clock_moves_what_is_held_too() -> None:
-    hold, tracks = Hold(0, 0, need_key=True), [h264_track(), aac_track()]
+    hold, tracks = Hold(0, need_key=True), [h264_track(), aac_track()]
     hold.add(sweep((0, 0, b"key", KEY), at_us=100_000), tracks)
     hold.add(sweep((0, 45_000, b"two", 0), at_us=600_000, step_us=-3600 * SECOND), tracks)
     assert tracks[0].delay.least_us is not None
@@ -92,13 +93,13 @@ def test_a_step_of_the_hosts_clock_moves_what_is_held_too() -> None:
 
 
 def test_too_much_to_hold_is_ready_early() -> None:
-    hold, tracks = Hold(0, 0, need_key=True), [h264_track(), aac_track()]
+    hold, tracks = Hold(0, need_key=True), [h264_track(), aac_track()]
     hold.add(sweep((0, 0, bytes(MAX_HELD_BYTES + 1), KEY)), tracks)
     assert hold.ready(1)
 
 
 def test_too_much_to_hold_while_it_must_wait_is_dropped_and_a_key_frame_is_looked_for() -> None:
-    hold, tracks = Hold(0, 0, need_key=True), [h264_track(), aac_track()]
+    hold, tracks = Hold(0, need_key=True), [h264_track(), aac_track()]
     hold.add(sweep((0, 0, bytes(MAX_HELD_BYTES + 1), KEY)), tracks)
     hold.must_wait = True
     hold.add(sweep((0, 3600, b"two", 0), at_us=40_000), tracks)
@@ -109,7 +110,7 @@ def test_too_much_to_hold_while_it_must_wait_is_dropped_and_a_key_frame_is_looke
 
 
 def test_what_was_taken_is_not_held_any_more() -> None:
-    hold, tracks = Hold(0, 0, need_key=False), [h264_track(), aac_track()]
+    hold, tracks = Hold(0, need_key=False), [h264_track(), aac_track()]
     hold.add(sweep((0, 0, b"any", 0)), tracks)
     assert held(hold) == [b"any"]
     assert hold.is_empty

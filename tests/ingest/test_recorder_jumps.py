@@ -231,3 +231,19 @@ def test_leading_pictures_of_an_open_gop_stay_with_their_key_frame_and_overlap_n
     on.check()
     assert on.kept() == [unit.data for unit in units]
     assert len(on.segments) == (2 if step_s else 1)
+
+
+@pytest.mark.parametrize("seconds", [3, 10])
+def test_a_camera_that_sends_a_picture_every_few_seconds_has_no_gap_at_each(seconds: int) -> None:
+    units = video(60, fps=1 / seconds, gop=5)
+    on = played(units)
+    assert on.kept() == [unit.data for unit in units]
+    gaps = [segment.opened.head.gap_before for segment in on.segments if segment.opened.head.gap_before]
+    assert len(gaps) <= 2
+    assert len(on.segments) <= 4 + 60 * seconds / 50
+    later = units[-1].at_us + 90 * SECOND
+    on.begin([h264_track()])
+    on.clock.advance(90 * SECOND)
+    on.play([replace(unit, at_us=unit.at_us + later) for unit in units])
+    on.end()
+    on.check()
