@@ -18,8 +18,7 @@ from ingest.simulate.session import Action, Request, Session
 from ingest.simulate.stage import SentUnit
 from tests.support.certificate import certificate
 from tests.support.node import wait_until
-from tests.support.probe import decode_errors
-from tests.support.station import SMALL, File, Station, Unit, station
+from tests.support.station import SMALL, File, Station, Unit, decode_errors, station
 from tests.support.tls_front import tls_front
 from vault.media import Codec
 from vault.timebase import US
@@ -116,8 +115,7 @@ def test_sound_is_recorded_frame_for_frame(recorded: Station, name: str) -> None
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ffmpeg_decodes_every_file_without_a_word(recorded: Station, name: str) -> None:
-    files = recorded.files(name)
-    assert [decode_errors(file.path) for file in files] == [""] * len(files)
+    assert decode_errors([file.path for file in recorded.files(name)]) == ""
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -28,6 +28,7 @@ from ingest.simulate.run import Simulator, SimulatorOptions, start
 from ingest.simulate.stage import SentUnit
 from tests.support.node import wait_until
 from tests.support.simulate import loop_cache
+from tests.support.tools import need
 from vault.clock import SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
@@ -74,7 +75,11 @@ class Station:
     numbers: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, tuple[Simulator, int]] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    last: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What was said of each camera when it was last asked."""
+
     _simulators: list[Simulator] = field(default_factory=list)
+    _files: dict[str, list[File]] = field(default_factory=dict)
 
     @classmethod
     def make(cls, folder: Path) -> Station:
@@ -107,6 +112,7 @@ class Station:
 
     def start(self, **recording: Any) -> None:
         assert self.process is None
+        self._files.clear()
         told = {"data": str(self.folder.path.absolute()), "markers": "", "recording": RECORDING | recording}
         environment = os.environ | {"NODE_TEST": json.dumps(told), "PYTHONPATH": str(ROOT)}
         with self.log_path.open("ab") as log:
@@ -120,6 +126,7 @@ class Station:
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=seconds)
         self.process = None
+        self._files.clear()
         return code
 
     def close(self) -> None:
@@ -139,13 +146,17 @@ class Station:
         lines = self.log_path.read_text().splitlines() if self.log_path.exists() else []
         return [line for line in lines if not name or f"camera={name} " in line + " "]
 
-    def status(self, name: str) -> dict[str, Any]:
-        """What `run/status.json` says of a camera; empty when nothing yet."""
+    def whole_status(self) -> dict[str, Any]:
+        """`run/status.json`; without cameras when there is none yet."""
         try:
-            whole = json.loads((self.folder.run / "status.json").read_text())
+            whole: dict[str, Any] = json.loads((self.folder.run / "status.json").read_text())
         except (FileNotFoundError, json.JSONDecodeError):
-            return {}
-        found: dict[str, Any] = whole["cameras"].get(str(self.numbers[name]), {})
+            return {"cameras": {}, "at_us": 0}
+        return whole
+
+    def status(self, name: str) -> dict[str, Any]:
+        """What it says of a camera; empty when nothing yet."""
+        found: dict[str, Any] = self.whole_status()["cameras"].get(str(self.numbers[name]), {})
         return found
 
     def recording(self, name: str) -> bool:
@@ -162,7 +173,9 @@ class Station:
             yield node
 
     def files(self, name: str) -> list[File]:
-        """The camera's segments in store and spool, by time."""
+        """The camera's segments in store and spool, by time. Read once when the recorder has ended."""
+        if self.process is None and name in self._files:
+            return self._files[name]
         number, found = self.numbers[name], []
         with self.open() as node:
             stored = {SegmentKey.parse(stat.key) for stat in node.store.list("segments/")}
@@ -175,6 +188,7 @@ class Station:
                     table = read_open(source, 0)
                     tracks = [list(_units(source, track)) for track in table.tracks]
                 found.append(File(key, path, table, tracks))
+        self._files[name] = found
         return found
 
     def units(self, name: str, track: int = 0) -> list[Unit]:
@@ -203,6 +217,17 @@ def station(folder: Path) -> Iterator[Station]:
         yield made
     finally:
         made.close()
+
+
+def decode_errors(paths: Sequence[Path]) -> str:
+    """What ffmpeg complains of when it decodes every picture and sound of these files, in one process; empty when nothing."""
+    command = [need("ffmpeg"), "-v", "error"]
+    for path in paths:
+        command += ["-i", str(path)]
+    for number in range(len(paths)):
+        command += ["-map", f"{number}:v?", "-map", f"{number}:a?"]
+    done = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True, timeout=120, check=False)
+    return done.stderr + ("" if done.returncode == 0 else f"exit code {done.returncode}")
 
 
 def _units(source: Any, track: Any) -> Iterator[Unit]:
