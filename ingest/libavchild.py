@@ -40,7 +40,9 @@ MAX_REQUEST_BYTES: Final = 64 << 10
 MAX_WAITING: Final = 512
 """Packets looked at for the parameters of a track that its container does not give."""
 
-CLOCK_US: Final = 5 * US
+CLOCK_US: Final = US
+"""How often each track's time is told in the clock that they share; sound is bonded to the picture by it."""
+
 _CLOCK_BASE_US: Final = 1 << 40
 _CODECS: Final = {
     "h264": Codec.H264,

@@ -67,7 +67,7 @@ def it(tmp_path: Path) -> Iterator[Station]:
 def test_rtmp_and_http_servers_and_files_are_recorded_byte_for_byte(it: Station, tmp_path: Path) -> None:
     flv = make_movie(tmp_path / "live.flv", Codec.H264, Codec.AAC, seconds=SECONDS)
     ts = make_movie(tmp_path / "live.ts", Codec.H265, Codec.AAC, seconds=SECONDS)
-    mov = make_movie(tmp_path / "a movie.mov", Codec.H264, Codec.ALAW, seconds=SECONDS, more=["-bf", "2"])
+    mov = make_movie(tmp_path / "a movie.mov", Codec.H264, Codec.ALAW, seconds=SECONDS, bframes=2)
     rtmp, http = free_port(), free_port()
     with (
         ffmpeg_plays(flv, "-c", "copy", "-f", "flv", "-listen", "1", f"rtmp://127.0.0.1:{rtmp}/live"),
@@ -85,6 +85,9 @@ def test_rtmp_and_http_servers_and_files_are_recorded_byte_for_byte(it: Station,
     assert_whole(it, "cam-file", mov, Codec.H264)
     codecs = {name: [one["codec_name"] for one in streams(it.files(name)[0].path)] for name in it.numbers}
     assert codecs == {"cam-rtmp": ["h264", "aac"], "cam-http": ["hevc", "aac"], "cam-file": ["h264", "pcm_alaw"]}
+    # Two B-frames: the third unit of the movie is shown before the second.
+    first = it.files("cam-file")[0].units[0]
+    assert [unit.pts - first[0].pts for unit in first[:4]] == [0, 10_800, 3600, 7200]
     assert not [line for line in it.log() if "level=error" in line]
 
 
@@ -100,7 +103,7 @@ def test_a_killed_process_is_a_gap_and_recording_goes_on(it: Station, tmp_path: 
     wait_until(lambda: [pid for pid in of_station(it) if pid != first], 20, "another process")
     wait_until(lambda: len(it.view("cam-file").runs) >= 2, 30, "a second run")
     view = it.view("cam-file")
-    inner = [gap for gap in view.gaps if gap.start_us > view.runs[0].start_us and not gap.lasting]
+    inner = [gap for gap in view.gaps if view.runs[0].end_us <= gap.start_us < view.runs[1].start_us]
     assert [gap.reason for gap in inner] == ["closed by camera"]
     assert "(signal 9)" in " ".join(it.log("cam-file"))
     assert it.stop() == 0

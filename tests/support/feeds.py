@@ -18,9 +18,18 @@ from tests.support.tools import need
 from vault.media import Codec
 
 ENCODERS = {
-    Codec.H264: ("-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "keyint=25:scenecut=0:bframes=0:threads=1"),
-    Codec.H265: ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "keyint=25:bframes=0:log-level=none:pools=1"),
+    Codec.H264: (
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-x264-params",
+        "keyint=25:scenecut=0:b-adapt=0:threads=1:bframes=",
+    ),
+    Codec.H265: ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "keyint=25:log-level=none:pools=1:bframes="),
 }
+"""The number of B-frames between two others goes behind the last word."""
+
 SOUND = {
     Codec.AAC: ("-c:a", "aac", "-ar", "48000"),
     Codec.ALAW: ("-c:a", "pcm_alaw", "-ar", "8000", "-ac", "1"),
@@ -48,7 +57,13 @@ def bound_ports() -> set[int]:
 
 
 def make_movie(
-    path: Path, picture: Codec | None, sound: Codec | None = None, *, seconds: float = 6, more: Sequence[str] = ()
+    path: Path,
+    picture: Codec | None,
+    sound: Codec | None = None,
+    *,
+    seconds: float = 6,
+    bframes: int = 0,
+    more: Sequence[str] = (),
 ) -> Path:
     """A file of ffmpeg's: a moving picture of 25 a second with a key frame each second, and a tone."""
     command = [need("ffmpeg"), "-v", "error", "-y"]
@@ -57,7 +72,7 @@ def make_movie(
     if sound is not None:
         command += ["-f", "lavfi", "-i", f"sine=duration={seconds}"]
     if picture is not None:
-        command += ["-pix_fmt", "yuv420p", *ENCODERS[picture]]
+        command += ["-pix_fmt", "yuv420p", *ENCODERS[picture][:-1], f"{ENCODERS[picture][-1]}{bframes}"]
     if sound is not None:
         command += SOUND[sound]
     subprocess.run([*command, *more, str(path)], check=True, timeout=60)
