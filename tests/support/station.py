@@ -110,15 +110,15 @@ class Station:
 
     # The process.
 
-    def start(self, **recording: Any) -> None:
+    def start(
+        self, *, main: str = "tests/support/node_main.py", environment: dict[str, str] | None = None, **recording: Any
+    ) -> None:
         assert self.process is None
         self._files.clear()
         told = {"data": str(self.folder.path.absolute()), "markers": "", "recording": RECORDING | recording}
-        environment = os.environ | {"NODE_TEST": json.dumps(told), "PYTHONPATH": str(ROOT)}
+        whole = os.environ | {"NODE_TEST": json.dumps(told), "PYTHONPATH": str(ROOT)} | (environment or {})
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "tests/support/node_main.py")], env=environment, stdout=log, stderr=log, cwd=ROOT
-            )
+            self.process = subprocess.Popen([sys.executable, str(ROOT / main)], env=whole, stdout=log, stderr=log, cwd=ROOT)
 
     def stop(self, seconds: float = 40) -> int:
         """SIGTERM, and the exit code."""
@@ -200,13 +200,13 @@ class Station:
         units = simulator.sent(number)
         return [unit for unit in units if unit.track == track and (not connection or unit.connection == connection)]
 
-    def view(self, name: str) -> View:
-        """The camera's timeline from its first recording to now."""
+    def view(self, name: str, until_us: int | None = None) -> View:
+        """The camera's timeline from its first recording until then, or now."""
         with self.open() as node:
             number, now_us = self.numbers[name], node.clock.now_us()
             first_us = node.catalog.usage(number).first_us or 0
             growing = growing_intervals(node.environment, node.spool, number, now_us)
-            return node.timeline.view(number, Interval(first_us, now_us), growing)
+            return node.timeline.view(number, Interval(first_us, until_us or now_us), growing)
 
 
 @contextmanager
