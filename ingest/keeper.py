@@ -281,9 +281,18 @@ class Keeper:
             for camera in self._cameras.list(removed=True)
             if not camera.records and camera.first_record_us is not None
         ]
-        self._catalog.raise_epochs([number for number in absent if number in in_spool])
-        silent = [number for number in absent if self._catalog.lasting_gap(number) is None]
-        self._catalog.open_gaps([(number, self._end_of(number, now_us), str(Reason.DISABLED)) for number in silent])
+        left = [number for number in absent if number in in_spool]
+        if left:
+            self._catalog.raise_epochs(left)
+        gaps: list[tuple[CameraNumber, int, str]] = []
+        for number in absent:
+            lasting = self._catalog.lasting_gap(number)
+            if lasting is None:
+                gaps.append((number, self._end_of(number, now_us), str(Reason.DISABLED)))
+            elif lasting.reason != Reason.DISABLED:
+                gaps.append((number, now_us, str(Reason.DISABLED)))
+        if gaps:
+            self._catalog.open_gaps(gaps)
 
 
 def _neighbours(tasks: Sequence[_Task], limit: int) -> list[_Task]:

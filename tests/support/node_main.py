@@ -42,8 +42,8 @@ def _put(fault: dict[str, Any], marker: Path) -> None:
             os.close(os.open(marker, os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
             return
-        if fault.get("raise"):
-            raise RuntimeError("a fault that nobody foresaw")
+        if "raise" in fault:
+            raise {"RuntimeError": RuntimeError, "SystemExit": SystemExit}[fault["raise"]]("a fault that nobody foresaw")
         if fault.get("hang"):
             time.sleep(fault["hang"])
             return
@@ -78,8 +78,9 @@ def _prepare() -> None:
         if not marker.exists():
             if fault.get("who", "worker") == here:
                 _put(fault, marker)
-            # One after the other: the next one is for the next process.
-            return
+            if "raise" not in fault and "hang" not in fault:
+                # One after the other: the next one is for the next process.
+                return
 
 
 def main() -> None:
