@@ -215,10 +215,9 @@ class Keeper:
 
     def _lose_all(self, losses: Sequence[_Lost]) -> None:
         now_us = self._node.clock.now_us()
-        ended = [loss.number for loss in losses if loss.number not in self.wanted]
-        if ended:
-            # Nobody will take these, and it is a new epoch that tells their files to be nobody's.
-            self._catalog.raise_epochs(ended)
+        # A new epoch tells their files to be nobody's. It comes first: what their worker, if it lives, committed later would
+        # count as recorded after the gap began, and end it.
+        self._catalog.raise_epochs([loss.number for loss in losses])
         lasting = {loss.number for loss in losses if self._catalog.lasting_gap(loss.number) is not None}
         gaps = [(loss.number, self._end_of(loss.number, now_us), loss.reason) for loss in losses if loss.number not in lasting]
         if gaps:
