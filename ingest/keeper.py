@@ -22,11 +22,13 @@ from vault.ids import CameraNumber
 from vault.logs import Log
 from vault.media import GapBefore
 from vault.secrets import CredentialBox
+from vault.timebase import US
 
 log = Log("ingest.keeper")
 
 REFRESH_SECONDS = 1.0
 MAX_BATCH = 500
+READERS_US = 60 * US
 LAST_TRIES = 5
 """At the end: how often what fails is tried again, with a pause of `REFRESH_SECONDS`."""
 
@@ -80,6 +82,7 @@ class Keeper:
         self._sites = node.sites
         self._box = box
         self._changes = -1
+        self._readers_due_us = 0
         self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keeps: dict[CameraNumber, Keep] = {}
@@ -132,8 +135,11 @@ class Keeper:
         days = self._node.config.retention.days
         wanted: dict[CameraNumber, Wanted] = {}
         for camera in self._cameras.list(removed=True):
-            site = sites[camera.site]
-            keep = Keep(site.site_class, max(site.retain_days, days(site.site_class)))
+            site = sites.get(camera.site)
+            # In doubt the longest there is: a site that is not there is a fault, and no reason to keep less.
+            keep = Keep("key", days("key"))
+            if site is not None:
+                keep = Keep(site.site_class, max(site.retain_days, days(site.site_class)))
             self._keeps[camera.number] = keep
             if camera.records:
                 # When it first recorded is our own note, not a change that somebody made.
@@ -148,10 +154,18 @@ class Keeper:
                 self._gather(tasks)
                 self._work(tasks)
                 self.refresh()
+                self._free_readers()
             except Exception as error:  # what is left of the tasks is repeated; a thread that is gone repeats nothing
                 trace = None if isinstance(error, StreamvaultError) else error
                 log.error("index duty not done yet", tasks=len(tasks), error=str(error), trace=trace)
                 last_tries -= self._stop.wait(REFRESH_SECONDS)
+
+    def _free_readers(self) -> None:
+        """Readers that were killed hold on to old pages until somebody looks, and the index grows meanwhile."""
+        mono_us = self._node.clock.mono_us()
+        if mono_us >= self._readers_due_us:
+            self._readers_due_us = mono_us + READERS_US
+            self._node.environment.reader_check()
 
     def _gather(self, tasks: deque[_Task]) -> None:
         """What is queued, behind what was not done yet; waits a little for the first."""
