@@ -173,31 +173,44 @@ class RecordedTrack:
 
     # The bond to the master: master media time = own media time + lead_us.
 
-    def align(self, master_least_us: int) -> None:
+    def align(self, master: RecordedTrack, master_least_us: int) -> None:
+        """At a run's start: by sender reports where both tracks have had one already, else by arrival."""
         least = self.delay.least_us
         self.aligned = least is not None
         if least is not None:
-            self.lead_us = least - master_least_us
+            by_arrival = least - master_least_us
+            by_report = self._lead_by_reports(master, by_arrival)
+            self.lead_us = by_arrival if by_report is None else by_report
+
+    def _lead_by_reports(self, master: RecordedTrack, by_arrival_us: int) -> int | None:
+        """What sender reports say of the bond, None when they are missing or make no sense."""
+        if self._report is None or master._report is None:
+            return None
+        wanted = self._report_offset_us(self._report) - master._report_offset_us(master._report)
+        return wanted if abs(wanted - by_arrival_us) <= SR_LIMIT_US else None
 
     def realign(self, master: RecordedTrack, master_least_us: int) -> None:
         """At a segment's start: sender reports say best how tracks belong together (RFC 3550 §6.4.1), arrival says it roughly."""
         if not self.aligned or (least := self.delay.least_us) is None:
             return
         by_arrival = least - master_least_us
-        if self._report is not None and master._report is not None:
-            wanted = self._report_offset_us(self._report) - master._report_offset_us(master._report)
-            if abs(wanted - by_arrival) <= SR_LIMIT_US:
-                if abs(wanted - self.lead_us) > SR_TRUST_US:
-                    self.lead_us = wanted
-                return
+        by_report = self._lead_by_reports(master, by_arrival)
+        if by_report is not None:
+            if abs(by_report - self.lead_us) > SR_TRUST_US:
+                self.lead_us = by_report
+            return
         if abs(by_arrival - self.lead_us) > ARRIVAL_TRUST_US:
             self.lead_us = by_arrival
 
     def sender_report(self, ntp_us: int, timestamp: int, clock_utc_us: int | None = None) -> None:
         """RTCP SR: the camera's wall clock at an RTP timestamp."""
-        if not self.started or self._unwrap.last is None:
+        if self.started:
+            near = replace(self._unwrap).unwrap(timestamp) + self._rebase
+        elif self._peek.last is not None:
+            # The run's first second is still held back: its units have been peeked at only.
+            near = replace(self._peek).unwrap(timestamp) + self._rebase + self._peek_shift
+        else:
             return
-        near = replace(self._unwrap).unwrap(timestamp) + self._rebase
         self._report = (ntp_us, near)
         if clock_utc_us is not None:
             self.camera_offset_us = ntp_us - clock_utc_us

@@ -99,7 +99,7 @@ def bound(audio_delay_us: int) -> tuple[RecordedTrack, RecordedTrack]:
         master.heard(second * SECOND)
         audio.advance(audio.media(7_000_000 + second * 48_000))
         audio.heard(second * SECOND + audio_delay_us)
-    audio.align(master.delay.least_us or 0)
+    audio.align(master, master.delay.least_us or 0)
     return master, audio
 
 
@@ -110,6 +110,16 @@ def test_audio_is_tied_by_arrival_and_then_by_sender_reports() -> None:
     audio.sender_report(10**15, 7_000_000)
     audio.realign(master, master.delay.least_us or 0)
     assert by_arrival - audio.lead_us == 100_000
+
+
+def test_reports_that_come_while_the_run_is_held_back_tie_audio_from_its_first_sample_on() -> None:
+    master, audio = h264_track(), aac_track()
+    for track, stamp, delay_us in ((master, 0, 0), (audio, 7_000_000, 100_000)):
+        track.restart()
+        track.delay.observe(track.to_us(track.peek(stamp, 0)), delay_us)
+        track.sender_report(10**15, stamp)
+    audio.align(master, master.delay.least_us or 0)
+    assert audio.lead_us == master.to_us(master.peek(0, 0)) - audio.to_us(audio.peek(7_000_000, 0))
 
 
 def test_reports_far_from_what_arrival_says_are_not_believed() -> None:
