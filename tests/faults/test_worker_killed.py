@@ -19,6 +19,7 @@ from tests.support.probe import decode_errors
 from vault.timebase import US
 
 ROUNDS = 25
+WORKERS = 2
 FRAGMENT_US = US
 SWEEP_US = 200_000
 RESTART_US = 3 * US
@@ -27,7 +28,7 @@ SEED = 20261122
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[TestNode]:
-    made = TestNode(tmp_path / "data", cameras=2)
+    made = TestNode(tmp_path / "data", cameras=WORKERS)
     yield made
     made.close()
 
@@ -37,14 +38,14 @@ def test_fifty_kills_cost_no_more_than_promised_and_everything_else_is_kept(
     node: TestNode, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chance = random.Random(SEED)
-    node.start(workers=2)
+    node.start(workers=WORKERS)
     node.wait_recording()
     kills: list[int] = []
     for _ in range(ROUNDS):
         epoch = max(map(epoch_of, node.spool_files()))
-        for pid in wait_until(lambda: len(node.worker_pids()) == 2 and node.worker_pids(), 20, "two workers"):
+        for pid in wait_until(lambda: len(node.worker_pids()) == WORKERS and node.worker_pids(), 20, "all workers"):
             # A random moment, not a wait for something.
-            time.sleep(chance.random() * 0.4)
+            time.sleep(chance.random() * 0.25)
             kills.append(time.time_ns() // 1000)
             end(pid)
         node.wait_recording(20, epoch_above=epoch)
