@@ -165,7 +165,9 @@ def _private_options(settings: VideoSettings) -> str:
     else:
         options |= {"log-level": "none", "strict-cbr": int(not settings.live)}
         # One thread: its rate control depends on how threads happen to meet, and misses the rate by up to a tenth then.
-        options |= {"pools": "none", "frame-threads": 1, "wpp": 0}
+        # Several slices it makes with threads only.
+        if settings.slices <= 1:
+            options |= {"pools": "none", "frame-threads": 1, "wpp": 0}
     return ":".join(f"{key}={value}" for key, value in options.items())
 
 
