@@ -219,6 +219,7 @@ def test_a_small_receive_buffer_forces_faster_sweeps_and_that_is_said_once(
         socket.SocketType.setsockopt(self, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "setsockopt", refuse)
+    caplog.set_level("INFO")
     port = free_port()
     with listening(f"rtp://127.0.0.1:{port}") as it, sender() as one:
         assert it.source.pace_us(1_000_000) == 1_000_000
