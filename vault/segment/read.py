@@ -15,7 +15,7 @@ from vault.segment.boxes import Span, children, u32
 from vault.segment.build import MAX_MOOF_BYTES, MAX_OPENING_BYTES
 from vault.segment.movie import FTYP, HEADER_BYTES, HEADER_OFFSET
 from vault.segment.parse import parse_closed_moov, parse_open_moov
-from vault.segment.private import TRAILER_BYTES, decode_trailer
+from vault.segment.private import TRAILER_BYTES, Trailer, decode_trailer
 from vault.segment.walk import Run, Walked, parse_moof
 from vault.source import ByteSource
 from vault.timebase import US
@@ -50,28 +50,35 @@ def utc_of(head: SegmentHead, ticks: int, timescale: int) -> int:
 def tail_length(source: ByteSource) -> int:
     """Length of a closed segment's tail: closing `moov` and trailer. Raises Damaged for a file that is not closed."""
     length = min(source.size, TRAILER_BYTES)
-    return _tail_bytes(source.read(source.size - length, length), source.size)
+    return _trailer(source.read(source.size - length, length), source.size).tail_bytes
 
 
-def read_closed(source: ByteSource) -> SegmentTable:
-    """A closed segment, by one read of its tail, or two where it is long. Raises Damaged for anything else."""
+def read_closed(source: ByteSource, tail_bytes: int = FIRST_TAIL_BYTES) -> SegmentTable:
+    """A closed segment, by one read of its tail, or two where it is long. Raises Damaged for anything else.
+
+    `tail_bytes`: how much is read at once, for who knows the tail's length; it is only a guess, and the trailer decides.
+    """
     size = source.size
-    length = min(size, FIRST_TAIL_BYTES)
+    length = min(size, max(tail_bytes, TRAILER_BYTES), MAX_TAIL_BYTES)
     tail = source.read(size - length, length)
-    needed = _tail_bytes(tail, size)
-    if needed > length:
-        tail = source.read(size - needed, needed)
-    return read_tail(tail, size)
+    trailer = _trailer(tail, size)
+    if trailer.tail_bytes > length:
+        tail = source.read(size - trailer.tail_bytes, trailer.tail_bytes)
+        trailer = _trailer(tail, size)
+    return _parse_tail(tail, trailer, size)
 
 
 def read_tail(tail: bytes, file_size: int) -> SegmentTable:
     """A closed segment from the last bytes of its file, at least its whole tail. Raises Damaged."""
-    needed = _tail_bytes(tail, file_size)
+    return _parse_tail(tail, _trailer(tail, file_size), file_size)
+
+
+def _parse_tail(tail: bytes, trailer: Trailer, file_size: int) -> SegmentTable:
+    needed = trailer.tail_bytes
     if needed > len(tail):
         raise Damaged(f"the segment's tail has {needed} bytes; {len(tail)} were given")
     start, end = len(tail) - needed, len(tail) - TRAILER_BYTES
-    trailer = decode_trailer(tail)
-    if trailer is None or zlib.crc32(memoryview(tail)[start:end]) != trailer.crc:
+    if zlib.crc32(memoryview(tail)[start:end]) != trailer.crc:
         raise Damaged("the segment's closing moov is not what was written: its CRC differs")
     moov = next(children(tail, start, end), None)
     if moov is None or moov.kind != b"moov":
@@ -158,7 +165,7 @@ def _opening(source: ByteSource) -> tuple[SegmentHead, Walked, int]:
     raise NotFound(f"the segment's opening is not whole: {size} bytes")
 
 
-def _tail_bytes(tail: bytes, file_size: int) -> int:
+def _trailer(tail: bytes, file_size: int) -> Trailer:
     trailer = decode_trailer(tail)
     if trailer is None:
         raise Damaged("the file does not end as a closed segment does: it is open, cut or foreign")
@@ -169,4 +176,4 @@ def _tail_bytes(tail: bytes, file_size: int) -> int:
             f"the segment's trailer tells of a file of {trailer.file_bytes} bytes with a tail of {trailer.tail_bytes}; "
             f"the file has {file_size}"
         )
-    return trailer.tail_bytes
+    return trailer
