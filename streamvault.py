@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -20,7 +21,7 @@ from ingest.cli import COMMANDS as INGEST
 from ingest.cli import inner_loop
 from vault.cli import COMMANDS as VAULT
 from vault.console import Session
-from vault.errors import StreamvaultError
+from vault.errors import StoreError, StreamvaultError
 
 EXIT_CODES = """\
 \b
@@ -78,9 +79,13 @@ for _command in (*VAULT, *INDEX, *INGEST, *ACCESS):
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code. An error is one line on standard error, with a trace only under --debug."""
+    output = sys.stdout
     try:
         result = cli.main(list(arguments), prog_name="streamvault", standalone_mode=False)
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.UsageError as error:
         where = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
         return _complain(f"{error.format_message().rstrip('.')}{where}", error.exit_code)
@@ -91,21 +96,45 @@ def run(arguments: Sequence[str]) -> int:
     except StreamvaultError as error:
         return _complain(str(error), error.exit_code, error, arguments)
     except BrokenPipeError:
-        # Whoever read our output has enough of it. The descriptor is turned away, or Python complains while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return _reader_gone(output)
+    except SystemExit:
+        if sys.stdout is output:
+            raise
+        # Click meets a broken pipe by putting another stream in the place of ours, and by ending with 1.
+        sys.stdout = output
+        return _reader_gone(output)
     except Exception as error:  # the last line of defence: a person sees one line, a developer runs it with --debug
+        if _is_outputs(error):
+            _turn_away(output)
+            return _complain(f"standard output cannot be written: {error}", StoreError.exit_code, error, arguments)
         hint = "this is a fault of streamvault; run it again with `streamvault --debug …` to see where"
         return _complain(f"{type(error).__name__}: {error}; {hint}", 1, error, arguments)
     return result if isinstance(result, int) else 0
+
+
+def _reader_gone(output: TextIO) -> int:
+    """Whoever read our output has enough of it: nothing to complain of."""
+    _turn_away(output)
+    return 128 + signal.SIGPIPE
+
+
+def _turn_away(output: TextIO) -> None:
+    """The descriptor leads nowhere from here on, or Python complains of what is left in the buffer while it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, output.fileno())
+    os.close(nowhere)
+
+
+def _is_outputs(error: Exception) -> bool:
+    """Whether writing standard output failed: that is done by `click.echo` and at the end of `run`, and nowhere else."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return isinstance(error, OSError) and bool(frames) and frames[-1][0].f_globals.get("__name__") in ("click.utils", __name__)
 
 
 def _complain(message: str, code: int, error: BaseException | None = None, arguments: Sequence[str] = ()) -> int:
     from vault.secrets import redact
 
     if error is not None and "--debug" in arguments:
-        import traceback
-
         click.echo(redact("".join(traceback.format_exception(error))), err=True)
     click.echo(f"streamvault: {redact(' '.join(message.split()))}", err=True)
     return code
@@ -116,8 +145,26 @@ def _terminated(number: int, frame: Any) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def _hold_standard_files() -> None:
+    """Where the caller closed one of them, keep its number taken: else the index gets it, and a message lands in the index.
+
+    A closed standard output stays one that fails when it is written; a service that writes nothing there is not kept from it.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # The lowest free number is given, and those below are taken.
+            os.open(os.devnull, os.O_RDONLY if fd == 1 else os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
 def main() -> NoReturn:
     """The console script."""
+    _hold_standard_files()
     signal.signal(signal.SIGTERM, _terminated)
     sys.exit(run(sys.argv[1:]))
 

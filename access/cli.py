@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -237,13 +237,26 @@ def _check_output(output: Path, as_json: bool) -> None:
 
 
 def _write(session: Session, output: Path, pieces: Iterable[memoryview], size: int, force: bool) -> None:
-    target = nullcontext(sys.stdout.fileno()) if output == STDOUT else output_file(output, replace=force)
+    target = _standard_output() if output == STDOUT else output_file(output, replace=force)
     with target as fd, progress(session, "writing", size) as line:
         for piece in pieces:
             done = 0
             while done < len(piece):
                 done += os.write(fd, piece[done:])
             line.advance(len(piece))
+
+
+@contextmanager
+def _standard_output() -> Iterator[int]:
+    """The descriptor of standard output. Raises StoreError, StoreFull; BrokenPipeError where the reader has enough."""
+    from vault.files import store_error
+
+    try:
+        yield sys.stdout.fileno()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise store_error("writing standard output", error) from error
 
 
 def _report(output: Path, about: dict[str, Any], as_json: bool, lines: list[str]) -> None:

@@ -77,10 +77,11 @@ def test_help_and_a_mistyped_command_load_nothing_heavy() -> None:
     assert run.stdout.splitlines()[-1] == "['cryptography']"
 
 
-def test_a_reader_that_has_enough_ends_the_command_quietly(data_path: Path) -> None:
+@pytest.mark.parametrize("command", [["--help"], ["config", "check", "--json"], ["config", "check"], ["camera", "list"]])
+def test_a_reader_that_has_enough_ends_the_command_quietly(command: list[str], data_path: Path) -> None:
     streamvault.run(["--data", str(data_path), "init"])
     with subprocess.Popen(
-        [*COMMAND, "--data", str(data_path), "config", "check", "--json"],
+        [*COMMAND, "--data", str(data_path), *command],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -89,4 +90,24 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(data_path: Path) -> N
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) in (0, 1, 128 + signal.SIGPIPE)
+        assert process.wait(30) == 128 + signal.SIGPIPE
+
+
+@pytest.mark.parametrize("command", ["config check --json", "camera list", "--help"])
+@pytest.mark.parametrize("where", ["/dev/full", "&-"])
+def test_an_output_that_cannot_be_written_is_one_line_and_exit_code_7(command: str, where: str, data_path: Path) -> None:
+    streamvault.run(["--data", str(data_path), "init"])
+    line = f'"$0" -m streamvault --data "$1" {command} >{where}'
+    run = subprocess.run(["sh", "-c", line, sys.executable, data_path], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.stderr.startswith("streamvault: standard output cannot be written: ")
+    assert len(run.stderr.splitlines()) == 1
+    assert run.returncode == 7
+
+
+@pytest.mark.parametrize("group", [[], ["camera"], ["index"], ["simulate"], ["config"]])
+def test_a_group_without_a_command_shows_its_help(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert streamvault.run(group) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("Usage: streamvault ")
+    assert "Commands:\n" in err

@@ -6,6 +6,7 @@ Heavy modules are imported where they are used, so that `--help` and a mistyped 
 from __future__ import annotations
 
 import functools
+import io
 import json
 import os
 import shutil
@@ -112,8 +113,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right:
         table.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(plain("" if value is None else str(value))) for value in row))
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    console.print(table)
+    # Drawn apart and written by us: rich ends the process by itself where nobody reads on.
+    drawn, on_terminal = io.StringIO(), sys.stdout.isatty()
+    width = None if on_terminal else PLAIN_WIDTH
+    Console(file=drawn, highlight=False, width=width, force_terminal=on_terminal).print(table)
+    click.echo(drawn.getvalue(), nl=False)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
