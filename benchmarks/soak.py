@@ -144,7 +144,7 @@ def run(options: argparse.Namespace, path: Path) -> int:
         assert simulator.stdout is not None
         base = simulator.stdout.readline().strip().rpartition("/")[0]
         new = [NewCamera(f"cam-{number}", f"{base}/{number}", transport="tcp") for number in range(1, options.cameras + 1)]
-        with open_node(folder, config, clock) as node:
+        with open_node(folder, config, clock, create=True) as node:
             node.sites.ensure_default()
             node.cameras.add(new[0])
         with command("--data", str(path), "serve", "--log-level", "warning") as recorder:

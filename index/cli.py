@@ -41,7 +41,7 @@ def init(session: Session) -> None:
     from vault.datafolder import DataFolder
 
     folder = DataFolder.init(session.data_path)
-    with open_node(folder, session.config(folder), session.clock) as node:
+    with open_node(folder, session.config(folder), session.clock, create=True) as node:
         node.sites.ensure_default()
     click.echo(f"data folder {folder.path} is ready; add a camera with `streamvault camera add ID URL`")
 

@@ -161,16 +161,24 @@ class Space:
 class Environment:
     """One a process. Thread-safe; a write waits for every other writer of the node.
 
-    Raises Refused (network file system), Damaged (not ours, or torn), UsageError (opened twice, used after fork or close).
+    `create=False`: one that is not there is no empty one, which would give numbers of cameras anew, but lost.
+
+    Raises Refused (network file system), Damaged (lost, not ours, or torn), UsageError (opened twice, used after fork or close).
     """
 
-    def __init__(self, path: Path, map_bytes: int = DEFAULT_MAP_BYTES, clock: Clock | None = None) -> None:
+    def __init__(
+        self, path: Path, map_bytes: int = DEFAULT_MAP_BYTES, clock: Clock | None = None, *, create: bool = True
+    ) -> None:
         self.path = path
         self.map_bytes = map_bytes
         self._clock = clock or SystemClock()
         self._pid = os.getpid()
         self._writer: int | None = None
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._data = path / "data.mdb"
+        if create:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not self._data.exists() or not self._data.stat().st_size:
+            raise Damaged(f"{path}: the index is missing; run `streamvault index rebuild`")
         refuse_network(path)
         try:
             self._env = lmdb.Environment(
@@ -183,7 +191,6 @@ class Environment:
         # transactions to be alive. So this one is opened once and closed after the environment.
         self._lock_file = os.open(path / "lock.mdb", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            self._data = path / "data.mdb"
             preallocate(self._data, min(FIRST_BYTES, map_bytes))
             self._dbs = [self._env.open_db(table.name.lower().encode()) for table in Table]
             self.page_bytes = self._env.stat()["psize"]
@@ -324,7 +331,7 @@ def converted(error: lmdb.Error, doing: str = "using the index") -> StreamvaultE
     if isinstance(
         error, (lmdb.VersionMismatchError, lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError)
     ):
-        return Damaged(f"{doing}: {error}; move the folder away and run `index rebuild`")
+        return Damaged(f"{doing}: {error}; run `streamvault index rebuild`")
     if error.code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         return StoreFull(f"{doing}: no space on its disk; free some")
     if "already open in this process" in str(error):

@@ -50,10 +50,13 @@ class Node:
 
 
 @contextmanager
-def open_node(folder: DataFolder, config: Config, clock: Clock) -> Iterator[Node]:
-    """Open a data folder's parts; one at a time in a process. Raises what each of them raises when it is opened."""
+def open_node(folder: DataFolder, config: Config, clock: Clock, *, create: bool = False) -> Iterator[Node]:
+    """Open a data folder's parts; one at a time in a process. `create`: the folder is new and gets its index.
+
+    Raises Damaged when the index is missing, and what each of the parts raises when it is opened.
+    """
     with ExitStack() as stack:
-        environment = stack.enter_context(Environment(folder.index, config.index.map_bytes, clock))
+        environment = stack.enter_context(Environment(folder.index, config.index.map_bytes, clock, create=create))
         spool = stack.enter_context(Spool(folder.spool))
         store = stack.enter_context(closing(LocalStore(folder.store(config))))
         # Objects of the registry wait in the spool under the very key that they will have in the store.

@@ -249,7 +249,8 @@ def _work(pipe: Connection, data: Path, config: Config) -> None:
     registered = register(folder.run)
     _allow_many_files()
     link: Mailbox[News, Order] = Mailbox(pipe, "supervisor")
-    with Environment(folder.index, config.index.map_bytes, clock) as environment, Spool(folder.spool) as spool:
+    index = Environment(folder.index, config.index.map_bytes, clock, create=False)
+    with index as environment, Spool(folder.spool) as spool:
         Worker(link, spool, Catalog(environment, clock), config, clock).run()
     link.finish(LAST_NEWS_SECONDS)
     os.close(registered)

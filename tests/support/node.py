@@ -95,7 +95,7 @@ class TestNode:
         self.markers.mkdir()
         self.process: subprocess.Popen[bytes] | None = None
         self.numbers: list[CameraNumber] = []
-        with self.open() as node:
+        with open_node(self.folder, Config(), SystemClock(), create=True) as node:
             node.sites.ensure_default()
             for number in range(1, cameras + 1):
                 made = node.cameras.add(NewCamera(f"cam-{number}", self.simulator.url(number)))

@@ -84,7 +84,7 @@ class Station:
     @classmethod
     def make(cls, folder: Path) -> Station:
         made = cls(DataFolder.init(folder / "data"), folder / "node.log")
-        with made.open() as node:
+        with open_node(made.folder, Config(), SystemClock(), create=True) as node:
             node.sites.ensure_default()
         return made
 

@@ -50,7 +50,7 @@ def put_segment(
 def make_vault(path: Path, tracks: list[Track], start_us: int, states: list[str], *, gap_us: int = 0) -> list[int]:
     """A data folder with camera `cam-1` and a segment for each state, `gap_us` apart. Returns the segments' starts and the end."""
     folder = DataFolder.init(path)
-    with open_node(folder, Config(), ManualClock(start_us)) as node:
+    with open_node(folder, Config(), ManualClock(start_us), create=True) as node:
         node.sites.ensure_default()
         camera = node.cameras.add(NewCamera(CAMERA_ID, "rtsp://192.0.2.1/stream"))
         node.cameras.begin_recording(camera.number, start_us)
