@@ -103,6 +103,18 @@ def test_the_demo_records_four_cameras_that_its_commands_can_read_while_it_runs(
     assert read(capsys, "--data", data, "index", "stat")["segments"] >= 4
 
 
+@pytest.mark.parametrize("url", ["rtsp://admin:geheim@192.0.2.1/s", "rtsp://admin:geheim@127.0.0.1:8554/cam/1"])
+def test_the_demo_leaves_a_vault_with_real_cameras_alone(data_path: Path, capsys: pytest.CaptureFixture[str], url: str) -> None:
+    data = str(data_path)
+    assert streamvault.run(["--data", data, "init"]) == 0
+    assert streamvault.run(["--data", data, "camera", "add", "cam-1", url, "--name", "gate"]) == 0
+    before = read(capsys, "--data", data, "camera", "list")
+    assert streamvault.run(["--data", data, "demo"]) == 4
+    err = capsys.readouterr().err
+    assert "streamvault --data demo-data demo" in err
+    assert read(capsys, "--data", data, "camera", "list") == before
+
+
 @pytest.mark.slow
 def test_serve_closes_everything_when_it_is_stopped_and_goes_on_at_the_next_start(
     data_path: Path, capsys: pytest.CaptureFixture[str]
@@ -115,7 +127,9 @@ def test_serve_closes_everything_when_it_is_stopped_and_goes_on_at_the_next_star
             before = recorded_us(capsys, data, "cam-1")
             with process("--data", data, "serve", "--only", "ingest", stop_by=stop_by):
                 until(lambda before=before: recorded_us(capsys, data, "cam-1") > before + 2 * US, "two seconds more")
+                assert (data_path / "run" / "status.json").stat().st_mode & 0o777 == 0o600
             assert not list((data_path / "spool").glob("c*/*.mp4"))
+            assert [path.name for path in (data_path / "run").iterdir()] == ["supervisor.lock"]
             shown = read(capsys, "--data", data, "camera", "show", "cam-1")
             assert shown["stored"]["segments"] >= round_
             assert shown["gap"]["reason"] == "recorder stopped"
