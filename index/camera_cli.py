@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -125,11 +125,9 @@ def add(
 @pass_session
 def list_(session: Session, removed: bool, as_json: bool) -> None:
     """List the cameras, and what a running recorder says of each."""
-    from index.status import read_status
-
     with open_session(session) as node:
         cameras = node.cameras.list(removed=removed)
-        live = read_status(node.folder.run / "status.json", session.now_us)
+        live = _live(node, session.now_us, cameras)
     if as_json:
         print_json([_as_json(item, live.get(item.number)) for item in cameras])
     else:
@@ -145,14 +143,15 @@ def list_(session: Session, removed: bool, as_json: bool) -> None:
 @json_option
 @pass_session
 def show(session: Session, camera_id: str, as_json: bool) -> None:
-    """Show one camera, what is stored of it, and what a running recorder says of it."""
-    from index.status import read_status
+    """Show one camera, what is stored of it, and what a running recorder says of it.
 
+    ID may be '#NUMBER': that camera, though it was removed and another has its id now.
+    """
     with open_session(session) as node:
         item = node.cameras.get(camera_id)
         usage = node.catalog.usage(item.number)
         gap = node.catalog.lasting_gap(item.number)
-        live = read_status(node.folder.run / "status.json", session.now_us).get(item.number)
+        live = _live(node, session.now_us, [item]).get(item.number)
     if as_json:
         stored = {"segments": usage.segments, "size_bytes": usage.size_bytes, "duration_us": usage.duration_us}
         missing = None if gap is None else {"start": format_us(gap.start_us), "end": None, "reason": gap.reason}
@@ -216,7 +215,9 @@ def remove(session: Session, camera_id: str) -> None:
     """End a camera's recording. What was recorded stays, and so does its number."""
     with open_session(session) as node:
         removed = node.cameras.remove(camera_id)
-    click.echo(f"camera {removed.id} is recorded no more; its footage stays")
+    click.echo(
+        f"camera {removed.id} is recorded no more; its footage stays, under '#{removed.number}' too when its id is given anew"
+    )
 
 
 @camera.command("import")
@@ -230,7 +231,7 @@ def import_(session: Session, file: Path, dry_run: bool) -> None:
     GB 18030. Problems are listed with their row, counted as a spreadsheet counts.
     """
     from index.camera_table import MAX_FILE_BYTES, Problem, read_table
-    from index.cameras import NewCamera
+    from index.cameras import NewCamera, transport_problem
     from vault.files import store_error
     from vault.secrets import redact
 
@@ -259,6 +260,8 @@ def import_(session: Session, file: Path, dry_run: bool) -> None:
             except UsageError as error:
                 problems.append(Problem(line.row, str(error)))
                 continue
+            if unusable := transport_problem(url, line.transport):
+                problems.append(Problem(line.row, unusable))
             rows.append(NewCamera(line.id, url, secret, line.site or DEFAULT_SITE, line.name, line.transport))
         for problem in sorted(problems, key=lambda problem: problem.row):
             click.echo(f"{file}: row {problem.row}: {redact(plain(problem.text))}", err=True)
@@ -274,6 +277,16 @@ def _address(split: Any) -> str:
     from vault.secrets import join_url
 
     return join_url(split.url, split.user, split.password)
+
+
+def _live(node: Node, now_us: int, cameras: Sequence[Camera]) -> dict[int, LiveState]:
+    """What a running recorder says, by camera number; one that should record and is not known to it yet is starting."""
+    from index.status import LiveState, read_status
+
+    said = read_status(node.folder.run / "status.json", now_us)
+    if said is None:
+        return {}
+    return {item.number: LiveState() for item in cameras if item.records} | said
 
 
 def _state(item: Camera, live: LiveState | None) -> str:

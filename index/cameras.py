@@ -7,6 +7,7 @@ there; after a removal it may be given again, to another number. Nothing here co
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Literal
@@ -26,6 +27,8 @@ MAX_IMPORT: Final = 20_000
 
 _LAST_NUMBER = b"last-camera-number"
 _MAX_SECRET_CHARS = 16_384
+_MAX_SITES_SHOWN = 10
+_BY_NUMBER = re.compile(r"#([0-9]{1,10})")
 
 
 class Keep(enum.Enum):
@@ -136,13 +139,15 @@ class Cameras:
         transport: str | None = None,
         enabled: bool | None = None,
     ) -> Camera:
-        """Change fields; None (for `secret`: KEEP) leaves one as it is. Raises NotFound, UsageError."""
+        """Change fields; None (for `secret`: KEEP) leaves one as it is. A secret belongs to its address: another `url` without
+        a secret of its own has none. Raises NotFound, UsageError."""
 
         def change(txn: WriteTxn, old: Camera) -> Camera:
+            moved = url is not None and url != old.url
             camera = replace(
                 old,
                 url=old.url if url is None else url,
-                secret=old.secret if secret is KEEP else secret,
+                secret=secret if secret is not KEEP else None if moved else old.secret,
                 site=old.site if site is None else site,
                 name=old.name if name is None else name,
                 transport=old.transport if transport is None else transport,
@@ -170,7 +175,7 @@ class Cameras:
         return self._change_number(number, change)
 
     def get(self, id_: str) -> Camera:
-        """The camera of this id, or the last removed one that had it. Raises NotFound."""
+        """The camera of this id, or the last removed one that had it; `#7` is number 7, removed or not. Raises NotFound."""
         with self._env.read() as txn:
             return self._get(txn, id_)
 
@@ -189,10 +194,14 @@ class Cameras:
         return [camera for camera in cameras if removed or not camera.is_removed]
 
     def _get(self, txn: ReadTxn, id_: str) -> Camera:
-        raw = txn.get(Table.NAMES, camera_id(id_).encode())
-        fields = None if raw is None else self._registry.fields(txn, _name(CameraNumber(CAMERA.unpack(raw)[0])))
+        if by_number := _BY_NUMBER.fullmatch(id_):
+            number = int(by_number[1])
+        else:
+            raw = txn.get(Table.NAMES, camera_id(id_).encode())
+            number = 0 if raw is None else CAMERA.unpack(raw)[0]
+        fields = self._registry.fields(txn, _name(CameraNumber(number)))
         if fields is None:
-            raise NotFound(f"there is no camera {id_!r}; `camera list` shows those there are")
+            raise NotFound(f"there is no camera {id_!r}; `camera list --all` shows those there are and were")
         return camera_from(fields)
 
     def _change(self, id_: str, change: Callable[[WriteTxn, Camera], Camera]) -> Camera:
@@ -243,13 +252,27 @@ class Cameras:
         if parts.user is not None or parts.password is not None:
             raise UsageError(f"camera {camera.id}: its URL still has a user or password in it; give them sealed")
         if site_of(txn, self._registry, camera.site) is None:
-            raise UsageError(f"camera {camera.id}: there is no site {camera.site[:80]!r}; `site list` shows those there are")
+            known = [str(fields["id"]) for fields in self._registry.all_fields(txn, "sites")]
+            more = f" and {len(known) - _MAX_SITES_SHOWN} more" if len(known) > _MAX_SITES_SHOWN else ""
+            raise UsageError(
+                f"camera {camera.id}: there is no site {camera.site[:80]!r}; "
+                f"there are: {', '.join(known[:_MAX_SITES_SHOWN]) or 'none'}{more}"
+            )
         if camera.transport not in TRANSPORTS:
             raise UsageError(f"camera {camera.id}: transport {camera.transport[:20]!r} is not one of {', '.join(TRANSPORTS)}")
+        if problem := transport_problem(camera.url, camera.transport):
+            raise UsageError(f"camera {camera.id}: {problem}")
         if len(camera.name) > 200 or not camera.name.isprintable():
             raise UsageError(f"camera {camera.id}: a name has at most 200 printable characters")
         if camera.secret is not None and len(camera.secret) > _MAX_SECRET_CHARS:
             raise UsageError(f"camera {camera.id}: its sealed credentials are longer than {_MAX_SECRET_CHARS} characters")
+
+
+def transport_problem(url: str, transport: str) -> str | None:
+    """Why this transport means nothing for this address."""
+    if transport == "tcp" and url.lower().startswith("rtp://"):
+        return "rtp:// comes over UDP only; leave its transport at auto"
+    return None
 
 
 def camera_from(fields: Fields) -> Camera:

@@ -6,6 +6,7 @@ cameras take in path or query (`?token=…`) is as secret as a password. Connect
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,8 @@ MAX_CREDENTIAL_CHARS = 1024
 
 SCHEMES = ("rtsp", "rtsps", "rtp", "rtmp", "rtmps", "http", "https", "file")
 """What a camera's address may begin with. Which source serves which is decided in `ingest.sources`."""
+
+_PORT = re.compile(r"[a-zA-Z]+://(?:\[[^\]/?#]*\]|[^:/?#]*):[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ def seal_url(url: str, box: CredentialBox) -> SealedUrl:
     scheme = public.partition("://")[0].lower()
     if scheme not in SCHEMES:
         raise UsageError(f"cameras are not recorded over {scheme[:20]}; an address begins with one of {', '.join(SCHEMES)}")
+    if scheme == "rtp" and not _PORT.match(public):
+        raise UsageError("an rtp:// address needs the port that packets come to: rtp://ADDRESS:PORT")
     return SealedUrl(public, box.seal(url) if has_secret(url) else None)
 
 

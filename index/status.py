@@ -19,23 +19,23 @@ MAX_BYTES = 64 * 1024 * 1024
 class LiveState:
     """`state`: `recording`, `waiting` or `starting`. `why`: the last failure, empty while it records."""
 
-    state: str
-    why: str
-    recorded_to_us: int | None
-    lost_packets: int
-    received_bytes: int
+    state: str = "starting"
+    why: str = ""
+    recorded_to_us: int | None = None
+    lost_packets: int = 0
+    received_bytes: int = 0
 
 
-def read_status(path: Path, now_us: int) -> dict[int, LiveState]:
-    """By camera number; empty when no recorder runs or what it wrote cannot be read."""
+def read_status(path: Path, now_us: int) -> dict[int, LiveState] | None:
+    """By camera number, None when no recorder runs or what it wrote cannot be read."""
     try:
         with path.open("rb") as file:
             whole = json.loads(file.read(MAX_BYTES))
         if not -FRESH_US < now_us - int(whole["at_us"]) < FRESH_US:
-            return {}
+            return None
         return {int(number): _state(one) for number, one in whole["cameras"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return None
 
 
 def _state(one: dict[str, object]) -> LiveState:

@@ -22,6 +22,7 @@ BLANK = "***"
 
 # Loose on purpose: it has to tell a host from the front half of `user:pass/word@host`; what it means, the resolver says.
 _HOST = re.compile(r"(?:\[[0-9A-Za-z:.%_-]+\]|[^:\[\]]+)(?::[0-9]{0,5})?")
+_PORT = re.compile(r":([0-9]{1,5})\Z")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}://")
 # In running text a URL ends at white space. Everything up to the last @ of it is blanked, path or not: a password with a raw
 # slash, quote or @ in it must not show, and a path with an @ may look shorter.
@@ -69,6 +70,9 @@ def split_url(url: str) -> SplitUrl:
         if "@" in url[end:] and not at_sign:
             raise UsageError("the URL's password seems to have a '/', '?' or '#' in it: write them as %2F, %3F, %23")
         raise UsageError("the URL names no host, or one that can be none; an IPv6 address stands in brackets")
+    port = _PORT.search(host)
+    if port is not None and not 1 <= int(port[1]) <= 65535:
+        raise UsageError(f"the URL's port {int(port[1])} can be none: ports are 1 to 65535")
     public = url[:begin] + host + url[end:]
     if not at_sign:
         return SplitUrl(public, None, None)

@@ -191,3 +191,10 @@ def test_a_foreign_document_is_damaged(raw: bytes) -> None:
 def test_a_foreign_key_is_not_taken_for_a_registry_object(key: str) -> None:
     with pytest.raises(UsageError):
         parse_object_key(key)
+
+
+def test_a_secret_does_not_go_along_to_another_address(vault: Vault) -> None:
+    add(vault, secret="sealed-token")
+    assert vault.cameras.set("cam-1", url=URL).secret == "sealed-token"
+    assert vault.cameras.set("cam-1", url="rtsp://192.0.2.9/x").secret is None
+    assert vault.cameras.set("cam-1", url=URL, secret="sealed-again").secret == "sealed-again"

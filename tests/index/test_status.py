@@ -30,18 +30,19 @@ def written(tmp_path: Path, whole: object) -> Path:
 def test_fresh_news_are_by_camera_number(tmp_path: Path) -> None:
     path = written(tmp_path, {"at_us": NOW_US - US, "cameras": {"7": RECORDING, "8": {"state": "starting", "worker": 2}}})
     found = read_status(path, NOW_US)
+    assert found is not None
     assert (found[7].state, found[7].recorded_to_us, found[7].lost_packets) == ("recording", NOW_US - US, 2)
     assert (found[8].state, found[8].recorded_to_us) == ("starting", None)
 
 
 def test_old_news_are_none(tmp_path: Path) -> None:
     path = written(tmp_path, {"at_us": NOW_US - 6 * US, "cameras": {"7": RECORDING}})
-    assert read_status(path, NOW_US) == {}
+    assert read_status(path, NOW_US) is None
 
 
 @pytest.mark.parametrize(
     "whole", [None, [], {}, {"at_us": NOW_US}, {"at_us": NOW_US, "cameras": {"x": {}}}, {"at_us": NOW_US, "cameras": []}]
 )
 def test_what_is_not_ours_is_no_news(tmp_path: Path, whole: object) -> None:
-    assert read_status(written(tmp_path, whole), NOW_US) == {}
-    assert read_status(tmp_path / "none", NOW_US) == {}
+    assert read_status(written(tmp_path, whole), NOW_US) is None
+    assert read_status(tmp_path / "none", NOW_US) is None
