@@ -21,7 +21,7 @@ from vault.errors import StreamvaultError
 from vault.ids import CameraNumber
 from vault.logs import Log
 from vault.media import GapBefore
-from vault.secrets import CredentialBox
+from vault.secrets import CredentialBox, SplitUrl
 from vault.timebase import US
 
 log = Log("ingest.keeper")
@@ -242,10 +242,16 @@ class Keeper:
         for take in takes:
             self._cameras.begin_recording(take.wanted.camera.number, now_us)
         epochs = self._catalog.raise_epochs([take.wanted.camera.number for take in takes])
+        addresses = self._addresses(takes)
         new: list[tuple[CameraNumber, int, str]] = []
         for take in takes:
             number = take.wanted.camera.number
-            if self._catalog.lasting_gap(number) is None:
+            lasting = self._catalog.lasting_gap(number)
+            if number not in addresses:
+                start_us = self._end_of(number, now_us) if lasting is None else now_us
+                if lasting is None or lasting.reason != Reason.CREDENTIALS:
+                    new.append((number, start_us, str(Reason.CREDENTIALS)))
+            elif lasting is None:
                 # Nobody has said why nothing is recorded: it is a new camera, or whoever recorded it could not say.
                 reason = str(Reason.CONNECTING) if epochs[number] == 1 else take.reason
                 new.append((number, self._end_of(number, now_us), reason))
@@ -253,12 +259,9 @@ class Keeper:
             self._catalog.open_gaps(new)
         for take in takes:
             camera = take.wanted.camera
-            try:
-                address = camera_url(camera, self._box)
-            except StreamvaultError as error:
-                log.error("camera cannot be recorded", camera=camera.id, error=str(error))
-                self.refused.put((camera.number, str(error)))
+            if camera.number not in addresses:
                 continue
+            address = addresses[camera.number]
             lasting = self._catalog.lasting_gap(camera.number)
             gap = None if lasting is None else GapBefore(lasting.start_us, lasting.reason)
             spec = CameraSpec(
@@ -273,6 +276,18 @@ class Keeper:
                 address.password,
             )
             self.taken.put(spec)
+
+    def _addresses(self, takes: Sequence[_Take]) -> dict[CameraNumber, SplitUrl]:
+        """Where the cameras are, with their credentials. One whose credentials do not open is refused and left out."""
+        found: dict[CameraNumber, SplitUrl] = {}
+        for take in takes:
+            camera = take.wanted.camera
+            try:
+                found[camera.number] = camera_url(camera, self._box)
+            except StreamvaultError as error:
+                log.error("camera cannot be recorded", camera=camera.id, error=str(error))
+                self.refused.put((camera.number, str(error)))
+        return found
 
     def _end_of(self, number: CameraNumber, now_us: int) -> int:
         """Where the camera's committed footage ends, or its recording was to begin; never after now.

@@ -8,6 +8,7 @@ import enum
 class Reason(enum.StrEnum):
     CONNECTING = "connecting"
     UNREACHABLE = "unreachable"
+    CREDENTIALS = "stored credentials do not open"
     REFUSED = "refused by camera"
     CLOSED = "closed by camera"
     STALLED = "no data from camera"

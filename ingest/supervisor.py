@@ -24,12 +24,14 @@ from vault.clock import Clock, SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.errors import StreamvaultError
+from vault.files import FILE_MODE
 from vault.ids import CameraNumber
 from vault.logs import Log
 from vault.timebase import US
 
 log = Log("ingest.supervisor")
 
+STATUS_FILE = "status.json"
 LOOK_SECONDS = 0.1
 ADOPT_FIRST_SECONDS = 1.0
 ADOPT_SOON_SECONDS = 5.0
@@ -63,6 +65,7 @@ class Supervisor:
         self._current: dict[CameraNumber, Wanted] = {}
         self._compared_us = 0
         self._not_before: dict[CameraNumber, int] = {}
+        self._why_not: dict[CameraNumber, str] = {}
         self._holder = HolderWatch()
         self._since_us = self._clock.mono_us()
 
@@ -130,6 +133,7 @@ class Supervisor:
             self._keeper.lost(news.number, news.reason)
             self._unassign(news.number)
             self._not_before[news.number] = mono_us + RETAKE_US
+            self._why_not[news.number] = news.reason
 
     # What should record against what does.
 
@@ -167,9 +171,11 @@ class Supervisor:
             man.assigned[spec.number] = spec
             man.stopping.discard(spec.number)
             self._slots[spec.number], self._current[spec.number] = man, want
+            self._why_not.pop(spec.number, None)
             man.tell(Start(spec))
         while not self._keeper.refused.empty():
-            number, _ = self._keeper.refused.get()
+            number, why = self._keeper.refused.get()
+            self._why_not[number] = why
             self._taking.pop(number, None)
             self._not_before[number] = self._clock.mono_us() + REFUSED_US
 
@@ -233,15 +239,27 @@ class Supervisor:
 
     def _write_status(self) -> None:
         """`run/status.json`, anew each second: what each camera does. Not durable, and not read by anything that decides."""
-        path = self._node.folder.run / "status.json"
+        path = self._node.folder.run / STATUS_FILE
         cameras = {str(number): _shown(man.cameras.get(number), man.pid) for number, man in self._slots.items()}
+        for number in (self._keeper.wanted.keys() & self._why_not.keys()) - self._slots.keys():
+            cameras[str(number)] = {"state": "waiting", "worker": None, "why": self._why_not[number]}
         whole = {"at_us": self._clock.now_us(), "pid": os.getpid(), "cameras": cameras}
         temporary = path.with_suffix(".new")
         try:
-            temporary.write_text(json.dumps(whole), encoding="utf-8")
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+            with open(fd, "w", encoding="utf-8") as file:
+                json.dump(whole, file)
             temporary.replace(path)
         except OSError as error:
             log.warning("status not written", error=str(error))
+
+    def _clear_run(self) -> None:
+        """Nobody runs any more: no status that looks like news, and no lock files of workers that have ended."""
+        try:
+            (self._node.folder.run / STATUS_FILE).unlink(missing_ok=True)
+            workers(self._node.folder.run)
+        except (OSError, StreamvaultError) as error:
+            log.warning("the folder run is not cleared", error=str(error))
 
     def _shut_down(self) -> None:
         deadline_us = self._clock.mono_us() + SHUTDOWN_US
@@ -268,7 +286,7 @@ class Supervisor:
             self._break_stuck_lock(mono_us)
         self._adopt_last()
         self._uploader.stop(LAST_SECONDS)
-        self._write_status()
+        self._clear_run()
 
     def _say_goodbye(self, man: Crewman) -> None:
         """A worker has ended: what it had not accounted for it has lost."""

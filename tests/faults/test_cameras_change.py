@@ -96,3 +96,18 @@ def test_hundreds_of_cameras_that_are_not_there_do_not_disturb_the_others(node: 
         "recorder stopped",
     }
     assert node.findings() == []
+
+
+def test_a_camera_whose_credentials_do_not_open_says_so_while_the_others_record(node: TestNode) -> None:
+    one, two, _ = node.numbers
+    with node.open() as opened:
+        opened.cameras.set("cam-1", secret="sealed with another key")
+    node.start()
+    wait_until(lambda: node.spool_files(two), 30, "the others' footage")
+    shown = wait_until(lambda: node.status().get(str(one)), 20, "its state")
+    assert shown["state"] == "waiting"
+    assert "does not open" in shown["why"]
+    assert node.stop() == 0
+    assert node.gaps(one)[0].reason == "stored credentials do not open"
+    assert node.units(two)
+    assert [path.name for path in node.folder.run.iterdir()] == ["supervisor.lock"]

@@ -33,7 +33,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def node(tmp_path: Path, clock: ManualClock) -> Iterator[Node]:
     folder = DataFolder.init(tmp_path / "data")
-    with open_node(folder, Config(), clock) as made:
+    with open_node(folder, Config(), clock, create=True) as made:
         made.sites.ensure_default()
         for number in (1, 2, 3):
             made.cameras.add(NewCamera(f"cam-{number}", f"rtsp://192.0.2.{number}/stream"))
@@ -108,6 +108,26 @@ def test_a_camera_that_is_lost_gets_a_gap_from_its_committed_end_and_a_new_epoch
     wait_until(lambda: len(gaps(node, 1, clock)) == 2, 20, "a gap")
     assert node.catalog.epoch(CameraNumber(1)) == 2
     assert [reason for reason, _ in reasons(node, 1, clock)] == ["connecting", "crash"]
+
+
+def test_a_camera_whose_credentials_do_not_open_is_refused_with_a_reason_of_its_own(
+    keeper: Keeper, node: Node, clock: ManualClock
+) -> None:
+    node.cameras.set("cam-1", secret="sealed with another key")
+    take(keeper, 2)
+    wait_until(lambda: keeper.wanted[CameraNumber(1)].camera.secret, 20, "the change")
+    clock.advance(3 * US)
+    for tries in (1, 2):
+        keeper.take(keeper.wanted[CameraNumber(1)], "crash")
+        number, why = keeper.refused.get(timeout=20)
+        assert (number, tries) == (1, tries)
+        assert "does not open" in why
+        clock.advance(2 * US)
+    take(keeper, 3)
+    assert [reason for reason, _ in reasons(node, 1, clock)] == ["stored credentials do not open"]
+    node.cameras.set("cam-1", secret=None)
+    wait_until(lambda: keeper.wanted[CameraNumber(1)].camera.secret is None, 20, "the change")
+    assert take(keeper, 1)[CameraNumber(1)].gap is not None
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, times: int, error: Exception, only: int | None = None) -> None:
