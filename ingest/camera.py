@@ -211,7 +211,7 @@ class CameraTask:
         self._drop(source)
         self._recorder.end(str(reason))
         self.due_us = mono_us + int(self._backoff_us * (0.75 + random.random() / 2))
-        last_us = LAST_REFUSED_US if reason is Reason.REFUSED else LAST_BACKOFF_US
+        last_us = LAST_BACKOFF_US if error.retryable else LAST_REFUSED_US
         self._backoff_us = min(last_us, self._backoff_us * 2)
 
     def _drop(self, source: Source) -> None:

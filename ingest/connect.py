@@ -120,6 +120,9 @@ class Connector:
         if self._began_us is None:
             self._began_us = mono_us
         if mono_us >= self._deadline_us:
+            if self._connected:
+                self.close()
+                raise SourceError(f"{self._where}: the TLS handshake got no answer in time: is this an RTSPS port?")
             state = "it accepts no connection" if self._asked else "its name is not resolved"
             self.close()
             raise SourceError(f"{self._where}: {state} in time{self._why}: is it switched on, and is this its address?")

@@ -189,7 +189,7 @@ def _section(path: Path, section: str, kind: type[Any], table: Mapping[str, obje
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in fields:
-            raise ConfigError(f"{path}: unknown key {section}.{_shown(key)}{_nearest(key, fields)}")
+            raise ConfigError(f"{path}: unknown key {_shown(f'{section}.{key}')}{_nearest(key, fields)}")
         values[key] = _value(f"{path}: {section}.{key}", fields[key], value)
     return kind(**values)
 

@@ -8,6 +8,7 @@ StreamvaultError            exit 1
 ├── Busy                    exit 5   another process holds what we need; retryable
 ├── SourceError             exit 6   a camera or server does not answer as it should; retryable
 │   └── SourceRefused       exit 6   it answered, and what it says will not get better by itself (401, unsupported)
+│       └── SourceDenied    exit 6   it answered with a no that may be a yes in a while (404, 453, 503); retryable
 ├── StoreError              exit 7   an object store or the spool does not do what was asked; retryable
 │   └── StoreFull           exit 7   no space
 ├── Damaged                 exit 8   bytes are not what they should be: torn file, wrong hash, foreign format
@@ -54,6 +55,10 @@ class SourceError(StreamvaultError):
 
 class SourceRefused(SourceError):
     retryable = False
+
+
+class SourceDenied(SourceRefused):
+    retryable = True
 
 
 class StoreError(StreamvaultError):

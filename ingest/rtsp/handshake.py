@@ -14,7 +14,7 @@ from ingest.rtsp.sdp import Media, parse_sdp
 from ingest.rtsp.sessions import Sessions
 from ingest.rtsp.transport import TrackStart, Transport, parse_rtp_info, parse_transport
 from ingest.rtsp.urls import base_url, control_urls, is_absolute, shown_url
-from vault.errors import SourceError, SourceRefused
+from vault.errors import SourceDenied, SourceError, SourceRefused
 
 TransportChoice = Literal["tcp", "udp", "auto"]
 
@@ -30,11 +30,11 @@ _HINTS = {
 _REFUSALS = {403, 406, 415, 461, 505, 551}
 
 
-def refusal(sent: Sent, response: Response) -> SourceError:
-    """The error for an answer that is not a success; SourceRefused where asking again will not help."""
+def refusal(sent: Sent, response: Response) -> SourceRefused:
+    """The error for an answer that is not a success; SourceDenied where asking again may help."""
     reason = f" {response.reason}" if response.reason else ""
     hint = f": {_HINTS[response.status]}" if response.status in _HINTS else ""
-    kind = SourceRefused if response.status in _REFUSALS else SourceError
+    kind = SourceRefused if response.status in _REFUSALS else SourceDenied
     return kind(f"{sent.method} {shown_url(sent.url)} was answered {response.status}{reason}{hint}")
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vault.errors import SourceError
+from vault.errors import SourceError, SourceRefused
 
 MAX_HEADER_BYTES = 65_536
 MAX_BODY_BYTES = 1 << 20
@@ -249,7 +249,7 @@ def _parse_head(text: str) -> Message:
     headers = Headers(tuple(fields))
     if status := _STATUS.fullmatch(first.rstrip()):
         if status[1].upper() == "HTTP":
-            raise SourceError("it answers in HTTP, not RTSP: check the port (RTSP is usually 554)")
+            raise SourceRefused("it answers in HTTP, not RTSP: check the port (RTSP is usually 554)")
         return Response(int(status[2]), printable(status[3] or ""), headers)
     if request := _REQUEST.fullmatch(first.rstrip()):
         return Request(request[1], request[2], headers)

@@ -18,7 +18,7 @@ from ingest.source import Frame, Report
 from ingest.tracks import RecordedTrack
 from tests.support.numbered import encode
 from tests.support.segments import START_US, video_track
-from vault.errors import SourceError, SourceRefused
+from vault.errors import SourceDenied, SourceError, SourceRefused
 from vault.ids import CameraId, CameraNumber
 from vault.media import Codec, GapBefore
 from vault.timebase import US
@@ -202,7 +202,11 @@ def test_what_arrived_before_the_connection_broke_is_recorded(world: World) -> N
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(SourceError("no route"), "unreachable"), (SourceRefused("it wants a password"), "refused by camera")],
+    [
+        (SourceError("no route"), "unreachable"),
+        (SourceRefused("it wants a password"), "refused by camera"),
+        (SourceDenied("404"), "refused by camera"),
+    ],
 )
 def test_the_reason_of_a_connection_that_was_never_made(world: World, error: SourceError, reason: str) -> None:
     world.refusal = error
@@ -241,6 +245,13 @@ def test_a_camera_that_refuses_is_asked_less_often(world: World) -> None:
     world.refusal = SourceRefused("it wants a password")
     world.run(600)
     assert len(world.made) <= 600 / 22 + 7
+
+
+def test_a_camera_that_may_say_yes_in_a_while_is_asked_as_often_as_one_that_is_off(world: World) -> None:
+    """The channel of a recorder that answers 404 is there again when its camera is."""
+    world.refusal = SourceDenied("answered 404")
+    world.run(600)
+    assert len(world.made) >= 600 / 13
 
 
 def test_the_password_shows_nowhere(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from ingest import connect
-from ingest.connect import ADDRESS_US, PATIENCE_US, Connector, Resolver
+from ingest.connect import ADDRESS_US, PATIENCE_US, Connector, Resolver, client_tls
 from tests.support.node import wait_until
 from vault.errors import SourceError
 from vault.timebase import US
@@ -134,6 +135,16 @@ def test_a_name_server_that_died_does_not_keep_us_from_a_camera_we_know(resolver
         assert again.poll(START_US) is None
         wait_until(lambda: len(names.asked) == 2)
         wait_until(lambda: again.poll(START_US + PATIENCE_US + 1), 10, "the address of before").close()
+
+
+def test_a_port_that_speaks_no_tls_is_told_from_one_that_accepts_nothing(resolver: Resolver) -> None:
+    with listening() as port:
+        connector = Connector(resolver, "127.0.0.1", port, client_tls(""), START_US + US)
+        assert connector.poll(START_US) is None
+        wait_until(lambda: select.select([], [connector], [], 0)[1])
+        assert connector.poll(START_US) is None
+        with pytest.raises(SourceError, match="the TLS handshake got no answer in time: is this an RTSPS port"):
+            connector.poll(START_US + US)
 
 
 def test_a_port_that_refuses_says_so(resolver: Resolver) -> None:
