@@ -196,7 +196,8 @@ def snapshot(session: Session, camera_id: str, at_us: int, output: Path, force: 
             found = still(footage, camera.number, at_us)
         except NotFound:
             # A little around it: the index takes holes below a millisecond for rounding.
-            raise _nothing(footage, camera, Interval(max(0, at_us - 5_000), at_us + 5_000)) from None
+            around = Interval(max(0, at_us - 5_000), at_us + 5_000)
+            raise _nothing(footage, camera, around, f"at {format_local(at_us)}") from None
         picture = decode_apart(found.movie, form)
     _write(session, output, [memoryview(picture)], len(picture), force)
     about = {"camera": camera.id, "at": format_us(found.at_us), "file": str(output), "size_bytes": len(picture)}
@@ -213,10 +214,10 @@ def _reachable(session: Session, footage: Footage, camera: Camera, at_us: int) -
     return min(at_us, runs[-1].end_us - 1) if runs else at_us
 
 
-def _nothing(footage: Footage, camera: Camera, wanted: Interval) -> NotFound:
-    """Says what is there in the place of the footage asked for."""
+def _nothing(footage: Footage, camera: Camera, wanted: Interval, when: str = "") -> NotFound:
+    """Says what is there in the place of the footage asked for, and where the nearest is."""
     view = footage.view(camera.number, wanted)
-    when = f"from {format_local(wanted.start_us)} to {format_local(wanted.end_us)}"
+    when = when or f"from {format_local(wanted.start_us)} to {format_local(wanted.end_us)}"
     if view.gaps:
         reasons = ", ".join(dict.fromkeys(gap.reason for gap in view.gaps))
         why = f"a gap ({reasons})"
@@ -226,8 +227,11 @@ def _nothing(footage: Footage, camera: Camera, wanted: Interval) -> NotFound:
         why = "no picture begins in it"
     else:
         why = "the camera was not to record then"
+    before_us, after_us = (None, None) if view.runs else footage.nearest(camera.number, wanted)
+    near = "; the footage before ends at " + format_local(before_us) if before_us is not None else ""
+    near += "; footage begins" + (" again" if near else "") + f" at {format_local(after_us)}" if after_us is not None else ""
     return NotFound(
-        f"camera {camera.id} has nothing to show {when}: {why}; `streamvault timeline {camera.id}` shows what there is"
+        f"camera {camera.id} has nothing to show {when}: {why}{near}; `streamvault timeline {camera.id}` shows what there is"
     )
 
 

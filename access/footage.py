@@ -45,6 +45,17 @@ class Footage:
         due_us = max([self.clock.now_us() - REACH_US, *(interval.end_us for interval in open_now)])
         return Timeline(self.environment).view(camera, wanted, open_now, due_us)
 
+    def nearest(self, camera: CameraNumber, wanted: Interval) -> tuple[int | None, int | None]:
+        """Where footage ends before a range that has none, and where it begins again; None where it does not. Raises StoreError."""
+        before_us, after_us = Timeline(self.environment).nearest(camera, wanted)
+        open_now = growing_intervals(self.environment, self.spool, camera, self.clock.now_us())
+        ends = [before_us, *(interval.end_us for interval in open_now if interval.end_us <= wanted.start_us)]
+        begins = [after_us, *(interval.start_us for interval in open_now if interval.start_us >= wanted.end_us)]
+        return (
+            max((us for us in ends if us is not None), default=None),
+            min((us for us in begins if us is not None), default=None),
+        )
+
     @contextmanager
     def parts(self, camera: CameraNumber, wanted: Interval) -> Iterator[list[Part]]:
         """Every segment that shares an instant with the range, in order of start, and before them those that its first picture

@@ -86,6 +86,16 @@ class Timeline:
                     return self._segments.row(txn, *earlier)
         return None
 
+    def nearest(self, camera: CameraNumber, interval: Interval) -> tuple[int | None, int | None]:
+        """Where committed footage ends before a range that has none, and where it begins again; None where it does not."""
+        begin, end = KEY.pack(camera, interval.start_us, 0), KEY.pack(camera, interval.end_us, 0)
+        with self._env.read() as txn:
+            earlier = (_span(item) for item in txn.before(Table.SEGMENTS, begin) if _is_seen(item))
+            later = (_span(item) for item in txn.scan(Table.SEGMENTS, end, KEY.pack(camera + 1, 0, 0)) if _is_seen(item))
+            number, _, before_us = next(earlier, (0, 0, 0))
+            after = next(later, None)
+        return before_us if number == camera else None, after[1] if after else None
+
     def last_end_us(self, camera: CameraNumber) -> int | None:
         """Where the camera's newest segment ends, whatever its state; None when it has none."""
         with self._env.read() as txn:
@@ -193,6 +203,16 @@ def _holds(item: tuple[bytes, bytes], camera: CameraNumber, at_us: int) -> bool:
     number, start_us, _ = KEY.unpack(item[0])
     state, duration = _GLANCE.unpack_from(item[1])
     return bool(number == camera and state == _COMMITTED and start_us + duration > at_us)
+
+
+def _is_seen(item: tuple[bytes, bytes]) -> bool:
+    return bool(_GLANCE.unpack_from(item[1])[0] == _COMMITTED)
+
+
+def _span(item: tuple[bytes, bytes]) -> tuple[int, int, int]:
+    """Camera, start and end of a row."""
+    number, start_us, _ = KEY.unpack(item[0])
+    return number, start_us, start_us + _GLANCE.unpack_from(item[1])[1]
 
 
 def _piece(txn: ReadTxn, first: bytes, stop: bytes) -> tuple[list[tuple[bytes, bytes]], bytes | None]:

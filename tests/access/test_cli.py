@@ -16,7 +16,7 @@ from tests.support.segments import START_US, video_track
 from tests.support.streams import encode_h264
 from tests.support.tools import need
 from tests.support.vaults import make_vault
-from vault.timebase import US, format_us
+from vault.timebase import US, format_local, format_us
 
 FRAMES = 50
 FRAME_US = 40_000
@@ -137,6 +137,31 @@ def test_a_snapshot_is_the_picture_that_stood_at_the_instant(
 def test_a_snapshot_in_a_gap_says_so(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("snapshot", "cam-1", "--at", at(SEGMENT_US + GAP_US // 2), "-o", str(tmp_path / "a.jpg")) == 3
     assert "unreachable" in capsys.readouterr().err
+
+
+def test_where_there_is_no_footage_the_nearest_is_told(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(offset_us: int) -> tuple[str, str]:
+        assert (
+            run("clip", "cam-1", "--from", at(offset_us), "--to", at(offset_us + US // 4), "-o", str(tmp_path / "no.mp4")) == 3
+        )
+        clip = capsys.readouterr().err
+        assert run("snapshot", "cam-1", "--at", at(offset_us), "-o", str(tmp_path / "no.jpg")) == 3
+        return clip, capsys.readouterr().err
+
+    def local(offset_us: int) -> str:
+        return format_local(START_US + offset_us)
+
+    step, inside = SEGMENT_US + GAP_US, SEGMENT_US + GAP_US // 4
+    for text in said(inside):
+        assert f"the footage before ends at {local(SEGMENT_US)}; footage begins again at {local(step)}; `" in text
+    for text in said(step + inside):
+        # The segment behind this gap is still being recorded.
+        assert f"the footage before ends at {local(step + SEGMENT_US)}; footage begins again at {local(2 * step)}; `" in text
+    for text in said(-60 * US):
+        assert f"; footage begins at {local(0)}; `" in text
+    _, snapshot = said(2 * step + SEGMENT_US + 60 * US)
+    assert f"nothing to show at {local(2 * step + SEGMENT_US + 60 * US)}:" in snapshot
+    assert f"the footage before ends at {local(2 * step + SEGMENT_US)}; `" in snapshot
 
 
 def test_a_snapshot_needs_a_name_that_tells_the_form(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
