@@ -32,6 +32,7 @@ from tests.support.tools import need
 from vault.clock import SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
+from vault.errors import NotFound
 from vault.ids import SegmentKey
 from vault.media import SegmentTable
 from vault.segment.read import read_open
@@ -184,9 +185,15 @@ class Station:
                     continue
                 inside = key in stored
                 path = self.folder.path / "store" / key.object_key if inside else node.spool.path_of(key)
-                with node.store.open(key.object_key) if inside else node.spool.open_source(key) as source:
-                    table = read_open(source, 0)
-                    tracks = [list(_units(source, track)) for track in table.tracks]
+                try:
+                    with node.store.open(key.object_key) if inside else node.spool.open_source(key) as source:
+                        table = read_open(source, 0)
+                        tracks = [list(_units(source, track)) for track in table.tracks]
+                except NotFound:
+                    # While it records: nothing whole is in it yet, or it went to the store since the listing.
+                    if self.process is None:
+                        raise
+                    continue
                 found.append(File(key, path, table, tracks))
         self._files[name] = found
         return found
