@@ -44,10 +44,10 @@ def test_bare_rtp_of_ffmpeg_and_gstreamer_is_recorded_byte_for_byte(tmp_path: Pa
     with ffmpeg_plays(h265, "-t", "0.1", "-sdp_file", str(sdp), *both) as process:
         process.wait(30)
     with station(tmp_path) as it, contextlib.ExitStack() as senders:
-        it.add("cam-url", f"rtp://127.0.0.1:{one}?codec=h264&pt=96")
+        it.add("cam-url", f"rtp://127.0.0.1:{one}?codec=h264&pt=96", transport="auto")
         it.add("cam-sdp", sdp.as_uri())
-        it.add("cam-group", f"rtp://239.255.7.7:{group}?codec=h264&interface=lo")
-        it.add("cam-sound", f"rtp://127.0.0.1:{sound}")
+        it.add("cam-group", f"rtp://239.255.7.7:{group}?codec=h264&interface=lo", transport="auto")
+        it.add("cam-sound", f"rtp://127.0.0.1:{sound}", transport="auto")
         it.start()
         wait_until(lambda: {one, two, three, group, sound} <= bound_ports(), 30, "sockets to receive on")
         senders.enter_context(ffmpeg_plays(h264, "-c", "copy", "-f", "rtp", f"rtp://127.0.0.1:{one}"))
