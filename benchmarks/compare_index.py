@@ -174,7 +174,7 @@ def file_per_camera_minute(folder: Path, cameras: int, minutes: int) -> None:
             catalog.settle([row.key for row in rows])
         stat = index_stat(environment)
         print(f"\n{cameras} cameras x {minutes} minutes, committed 20 at a time and settled: {stat.segments} segments")
-        print(f"  bytes of file a camera-minute (limit 300)  {stat.bytes_per_camera_minute:8.1f}")
+        print(f"  bytes of file a camera-minute (limit 300)  {stat.used_bytes / stat.camera_minutes:8.1f}")
         print(f"  of them in use by trees                    {stat.live_bytes / stat.camera_minutes:8.1f}")
         for name, size in sorted(stat.table_bytes.items(), key=lambda item: -item[1])[:4]:
             print(f"    {name:<10} {size / stat.camera_minutes:8.1f}")

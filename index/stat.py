@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from index.environment import Environment, Table
 from index.rows import unpack_usage
 
+MIN_CAMERA_MINUTES = 1_000
+"""With less footage a figure per camera-minute says nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class IndexStat:
@@ -30,8 +33,8 @@ class IndexStat:
 
     @property
     def bytes_per_camera_minute(self) -> float | None:
-        """None while there is no footage to divide by."""
-        return self.used_bytes / self.camera_minutes if self.camera_minutes else None
+        """None in a young vault: what an empty index takes would be charged to its few minutes."""
+        return self.used_bytes / self.camera_minutes if self.camera_minutes >= MIN_CAMERA_MINUTES else None
 
 
 def index_stat(environment: Environment) -> IndexStat:

@@ -61,15 +61,15 @@ class DataFolder:
     @classmethod
     def init(cls, path: Path) -> DataFolder:
         """Make a data folder with its keys, durable. VERSION is written last, so that an `init` that was cut short may be
-        repeated. Raises Refused when there is one or something else is in the folder, UsageError, StoreError."""
+        repeated. Raises UsageError when there is one or something else is in the folder, StoreError."""
         folder = cls(path)
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             names = set(os.listdir(path))
             if "VERSION" in names:
-                raise Refused(f"{path}: is a data folder already; nothing was changed")
+                raise UsageError(f"{path}: is a data folder already; nothing was changed")
             if foreign := sorted(name for name in names if name.removesuffix(".new") not in _OURS):
-                raise Refused(f"{path}: is not empty ({foreign[0][:60]!r} is in it); name a new or an empty folder")
+                raise UsageError(f"{path}: is not empty ({foreign[0][:60]!r} is in it); name a new or an empty folder")
             path.chmod(0o700)
             for part in (folder.index, folder.spool, folder.run, folder.key_file.parent, path / "store"):
                 make_folder(part)

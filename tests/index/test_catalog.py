@@ -210,6 +210,8 @@ def test_stat_counts_what_there_is(catalog: Catalog) -> None:
     stat = index_stat(catalog.environment)
     assert (stat.segments, stat.entries["segments"], stat.entries["pending"], stat.camera_minutes) == (100, 100, 100, 100.0)
     assert stat.footage_bytes == sum(row.size_bytes for row in rows)
-    assert stat.bytes_per_camera_minute == stat.used_bytes / 100
+    assert stat.bytes_per_camera_minute is None
+    old = replace(stat, camera_minutes=1_000.0)
+    assert old.bytes_per_camera_minute == stat.used_bytes / 1_000
     assert sum(stat.table_bytes.values()) == stat.live_bytes <= stat.used_bytes <= stat.file_bytes <= stat.map_bytes
     assert stat.engine.startswith("0.9.")

@@ -64,7 +64,7 @@ def test_init_makes_a_private_folder_with_the_default_site_and_does_it_once(
     assert data_path.stat().st_mode & 0o777 == 0o700
     assert (data_path / "keys" / "credentials.key").stat().st_mode & 0o777 == 0o600
     assert run("camera", "add", "cam-1", "rtsp://192.0.2.1/s") == 0
-    assert run("init") == 4
+    assert run("init") == 2
     assert "nothing was changed" in capsys.readouterr().err
 
 

@@ -46,14 +46,14 @@ def test_a_store_elsewhere_is_where_the_configuration_says(data_path: Path) -> N
 def test_a_second_init_changes_nothing(data_path: Path) -> None:
     folder = DataFolder.init(data_path)
     key = folder.key_file.read_bytes()
-    with pytest.raises(Refused, match="already"):
+    with pytest.raises(UsageError, match="already"):
         DataFolder.init(data_path)
     assert folder.key_file.read_bytes() == key
 
 
 def test_a_folder_with_other_things_in_it_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").touch()
-    with pytest.raises(Refused, match=r"holiday\.jpg"):
+    with pytest.raises(UsageError, match=r"holiday\.jpg"):
         DataFolder.init(tmp_path)
     assert os.listdir(tmp_path) == ["holiday.jpg"]
 
