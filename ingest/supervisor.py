@@ -66,6 +66,7 @@ class Supervisor:
         self._compared_us = 0
         self._not_before: dict[CameraNumber, int] = {}
         self._why_not: dict[CameraNumber, str] = {}
+        self._recorded: set[CameraNumber] = set()
         self._holder = HolderWatch()
         self._since_us = self._clock.mono_us()
 
@@ -128,12 +129,20 @@ class Supervisor:
             self._keeper.gap(news.number, news.start_us, news.reason)
         elif isinstance(news, RecordingNews):
             self._keeper.gap_ended(news.number, news.start_us)
+            if news.number not in self._recorded:
+                self._recorded.add(news.number)
+                log.info("camera records", camera=self._name(news.number))
         elif isinstance(news, Dropped):
-            log.warning("camera let go", camera=news.number, reason=news.reason)
+            log.warning("camera let go", camera=self._name(news.number), reason=news.reason)
             self._keeper.lost(news.number, news.reason)
             self._unassign(news.number)
             self._not_before[news.number] = mono_us + RETAKE_US
             self._why_not[news.number] = news.reason
+
+    def _name(self, number: CameraNumber) -> str:
+        """The camera's id as people know it, as long as we do."""
+        want = self._current.get(number)
+        return want.camera.id if want else str(number)
 
     # What should record against what does.
 
@@ -317,4 +326,8 @@ def run_node(folder: DataFolder, config: Config, stop: threading.Event, clock: C
     with folder.supervisor_lock():
         free_index(folder.index, folder.run, clock)
         with open_node(folder, config, clock) as node:
-            Supervisor(node, stop).run()
+            supervisor = Supervisor(node, stop)
+            cameras = sum(camera.records for camera in node.cameras.list())
+            log.info("recorder started", path=str(folder.path), cameras=cameras)
+            supervisor.run()
+            log.info("recorder stopped", path=str(folder.path))

@@ -215,7 +215,8 @@ class Worker:
 
     def _write_failed(self, camera: CameraNumber, epoch: int, error: Exception) -> None:
         """From the writer or the closer: this camera's file cannot be written."""
-        log.error("cannot write", camera=camera, error=str(error))
+        task = self._tasks.get(camera)
+        log.error("cannot write", camera=task.spec.id if task else camera, error=str(error))
         self._dropped.put((camera, epoch, str(Reason.DISK)))
 
     def _tell_status(self) -> None:

@@ -30,8 +30,10 @@ SMALL = LoopSpec(width=320, height=192, bitrate=200_000, seconds=2, gop=25, audi
 
 
 @contextmanager
-def process(*arguments: str, stop_by: signal.Signals = signal.SIGTERM) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs until it is told to stop; it must end by itself with exit code 0 then."""
+def process(
+    *arguments: str, stop_by: signal.Signals = signal.SIGTERM, said: list[str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs until it is told to stop; it must end by itself with exit code 0 then. `said` gets its log."""
     command = [sys.executable, "-m", "streamvault", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -43,6 +45,8 @@ def process(*arguments: str, stop_by: signal.Signals = signal.SIGTERM) -> Iterat
             out, err = running.communicate(timeout=PATIENCE_SECONDS)
             assert running.returncode == 0, out + err
             assert "Traceback" not in err
+            if said is not None:
+                said += err.splitlines()
         finally:
             running.kill()
 
@@ -125,9 +129,12 @@ def test_serve_closes_everything_when_it_is_stopped_and_goes_on_at_the_next_star
         assert streamvault.run(["--data", data, "camera", "add", "cam-1", cameras.url(1)]) == 0
         for round_, stop_by in enumerate((signal.SIGTERM, signal.SIGINT), 1):
             before = recorded_us(capsys, data, "cam-1")
-            with process("--data", data, "serve", "--only", "ingest", stop_by=stop_by):
+            said: list[str] = []
+            with process("--data", data, "serve", "--only", "ingest", stop_by=stop_by, said=said):
                 until(lambda before=before: recorded_us(capsys, data, "cam-1") > before + 2 * US, "two seconds more")
                 assert (data_path / "run" / "status.json").stat().st_mode & 0o777 == 0o600
+            for line in ('msg="recorder started"', 'msg="camera records" camera=cam-1', 'msg="recorder stopped"'):
+                assert sum(line in one for one in said) == 1, said
             assert not list((data_path / "spool").glob("c*/*.mp4"))
             assert [path.name for path in (data_path / "run").iterdir()] == ["supervisor.lock"]
             shown = read(capsys, "--data", data, "camera", "show", "cam-1")
