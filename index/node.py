@@ -16,6 +16,7 @@ from vault.clock import Clock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.spool import Spool
+from vault.store.choose import open_store
 from vault.store.interface import ObjectStore
 from vault.store.local import LocalStore
 
@@ -55,7 +56,7 @@ def open_node(folder: DataFolder, config: Config, clock: Clock) -> Iterator[Node
     with ExitStack() as stack:
         environment = stack.enter_context(Environment(folder.index, config.index.map_bytes, clock))
         spool = stack.enter_context(Spool(folder.spool))
-        store = stack.enter_context(closing(LocalStore(folder.store(config))))
+        store = stack.enter_context(closing(open_store(folder.path, config.store, clock)))
         # Objects of the registry wait in the spool under the very key that they will have in the store.
         waiting = stack.enter_context(closing(LocalStore(folder.spool)))
         yield Node(folder, config, clock, environment, spool, store, Registry(environment, waiting))

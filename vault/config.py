@@ -102,8 +102,13 @@ class Store:
     bucket: str = _text("", "s3: name of the bucket, which must exist")
     prefix: str = _text("", "s3: what every object's name begins with, so that several stores may share a bucket")
     region: str = _text("us-east-1", "s3: region that requests are signed for")
-    tls_ca_file: str = _text("", "s3: PEM file of the authorities the server is checked against; empty is the system's")
-    credentials_file: str = _text("", "s3: file of mode 0600 with access_key and secret_key; empty is the environment")
+    tls_ca_file: str = _text(
+        "",
+        "s3: PEM file of the authorities the server is checked against, in the data folder if relative; empty is the system's",
+    )
+    credentials_file: str = _text(
+        "", "s3: file of mode 0600 with access_key and secret_key, in the data folder if relative; empty is the environment"
+    )
     unsigned_payload: bool = _flag(False, "s3: over plain HTTP to another machine, do not sign what is sent; saves CPU")
     timeout_seconds: float = _number(10.0, 0.5, 300.0, "s3: longest wait for the server's next move")
     request_seconds: float = _number(120.0, 1.0, 3600.0, "s3: longest time for one request as a whole")

@@ -64,7 +64,7 @@ class S3Store:
     def __init__(self, settings: Store, keys: KeySource, clock: Clock, *, features: Features | None = None) -> None:
         """`features`: what the bucket is known to do; None finds out. Nothing is sent yet. Raises ConfigError."""
         self.client = S3Client(settings, keys, clock)
-        self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
+        self.prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         self._features = features
         self._finding = threading.Lock()
         self._connections = settings.connections
@@ -80,7 +80,7 @@ class S3Store:
         """What the bucket really does; the first call tries it out. Raises StoreError."""
         with self._finding:
             if self._features is None:
-                self._features = find_features(self.client, self._prefix)
+                self._features = find_features(self.client, self.prefix)
             return self._features
 
     def put_file(self, key: str, path: Path, *, digest: bytes | None = None) -> None:
@@ -120,7 +120,7 @@ class S3Store:
         return self._open(check_key(key))
 
     def stat(self, key: str) -> ObjectStat | None:
-        name = self._prefix + check_key(key)
+        name = self.prefix + check_key(key)
         doing = f"looking for {key}"
         answer = self.client.ask(doing, lambda: self.client.send("HEAD", name), (200, 404))
         if answer.status == 404:
@@ -135,8 +135,8 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         check_prefix(prefix)
-        for item in self.client.list(self._prefix + prefix):
-            key = item.key[len(self._prefix) :]
+        for item in self.client.list(self.prefix + prefix):
+            key = item.key[len(self.prefix) :]
             # Names that are no keys (of the probe, of other people) are none of ours.
             if key and not key.startswith(".") and "/." not in key:
                 yield ObjectStat(key, item.size_bytes, item.modified_us)
@@ -146,12 +146,12 @@ class S3Store:
         names: list[str] = []
         for key in keys:
             try:
-                names.append(self._prefix + check_key(key))
+                names.append(self.prefix + check_key(key))
             except StreamvaultError as error:
                 failures.append(Failure(key, error))
         for begin in range(0, len(names), DELETE_TOGETHER):
             refused = self.client.delete(names[begin : begin + DELETE_TOGETHER])
-            failures += [Failure(name[len(self._prefix) :], error) for name, error in refused.items()]
+            failures += [Failure(name[len(self.prefix) :], error) for name, error in refused.items()]
         return failures
 
     def _bucket_there(self) -> Answer:
@@ -159,7 +159,7 @@ class S3Store:
         return Answer(answer.status, answer.headers, b"", "NoSuchBucket") if answer.status == 404 else answer
 
     def _open(self, key: str) -> S3Source:
-        return open_source(self.client, self._prefix + key, key)
+        return open_source(self.client, self.prefix + key, key)
 
     def _content(
         self, key: str, size_bytes: int, pieces: Callable[[], Iterator[bytes | memoryview]], digest: bytes | None
@@ -187,7 +187,7 @@ class S3Store:
 
     def _put(self, key: str, content: _Content) -> None:
         """Raises Damaged when the key is taken by other bytes, StoreError."""
-        name = self._prefix + key
+        name = self.prefix + key
         features = self.features
         headers = {"Content-Type": "application/octet-stream"}
         if features.checksum is Checksum.MD5 and content.md5:
@@ -241,7 +241,7 @@ class S3Store:
 
     def _read_back(self, key: str, content: _Content) -> None:
         if not self._same(key, content):
-            self.client.delete([self._prefix + key])
+            self.client.delete([self.prefix + key])
             raise StoreError(f"putting {key}: what the store {self.client.where} kept is not what was sent; it was deleted")
 
     def _same(self, key: str, content: _Content) -> bool:
