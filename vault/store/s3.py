@@ -7,7 +7,7 @@ MD5, and one that checks neither is read back. A key that is taken is refused by
 repeated without harm. Which of these a bucket really does is found out by trying, at the first put.
 
 Reading: the last bytes of an object come with opening it, in one request; a segment's tables stand there. They stay readable when
-the object is deleted meanwhile; bytes before them are then NotFound, which pins and the grace of a deletion prevent.
+the object is deleted meanwhile; bytes before them are then Damaged, which pins and the grace of a deletion prevent.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ class S3Store:
                     if there.read(offset, len(piece)) != piece:
                         return False
                     offset += len(piece)
-        except NotFound as error:
+        except (NotFound, Damaged) as error:
             raise StoreError(f"putting {key}: the object there went away while it was compared; put it again") from error
         return True
 

@@ -17,7 +17,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 
 class S3Source:
     """Safe for several threads. The bytes that came with opening stay readable when the object is deleted meanwhile; reading
-    others then raises NotFound."""
+    others then raises Damaged."""
 
     __slots__ = ("_client", "_key", "_name", "_size", "_tail", "_tail_offset")
 
@@ -34,7 +34,7 @@ class S3Source:
         return self._size
 
     def read(self, offset: int, length: int) -> bytes:
-        """Raises Damaged outside the object, NotFound when it has gone, StoreError."""
+        """Raises Damaged outside the object and when it has gone, StoreError."""
         if offset < 0 or length < 0 or offset + length > self._size:
             raise Damaged(f"{self._key}: wanted {length} bytes at {offset}, but it has {self._size}")
         if offset >= self._tail_offset:
@@ -46,7 +46,7 @@ class S3Source:
             doing, lambda: self._client.send("GET", self._name, headers=wanted, limit=max(length, 65536)), (206, 200, 404, 416)
         )
         if answer.code == "NoSuchKey":
-            raise NotFound(f"{self._key}: the object has gone from the store {self._client.where} since it was opened")
+            raise Damaged(f"{self._key}: the object has gone from the store {self._client.where} since it was opened")
         if answer.status in (404, 416):
             raise self._client.refusal(doing, answer)
         # Some send the right range and call it 200 (rclone); what its header says is what counts.
