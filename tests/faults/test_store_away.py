@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.node import TestNode, wait_until
 from tests.support.s3servers import KEYS, Server, server
+from vault.errors import StoreError
 from vault.ids import SegmentKey
 
 pytestmark = pytest.mark.slow
@@ -68,3 +70,27 @@ def test_what_was_recorded_while_the_bucket_was_frozen_is_there_when_it_thaws(bu
         assert not comparison.strange
         assert comparison.found > 200
     assert not [finding for finding in node.findings() if finding.severity == "error"]
+
+
+def test_a_store_swapped_for_an_empty_one_gets_nothing_and_recording_goes_on(tmp_path: Path) -> None:
+    node = TestNode(tmp_path / "data", cameras=1)
+    try:
+        node.start()
+        wait_until(lambda: len(node.segment_paths()) >= 2, 60, f"segments in the store; the log says\n{node.log[-3000:]}")
+        store, away = node.folder.path / "store", node.folder.path / "store.away"
+        store.rename(away)
+        store.mkdir(mode=0o700)
+        wait_until(lambda: "is another folder than when it was opened" in node.log, 30, "a word about the folder")
+        # Whoever opens it now misses the marker.
+        with node.open() as opened, pytest.raises(StoreError, match="has no marker"):
+            opened.store.stat("a")
+        wait_until(lambda: len(waiting(node)) >= 3, 60, f"segments in the spool; the log says\n{node.log[-3000:]}")
+        assert not [path for path in store.rglob("*") if path.suffix == ".mp4"]
+        shutil.rmtree(store)
+        away.rename(store)
+        wait_until(lambda: len(waiting(node)) <= 1, 60, f"an empty spool; the log says\n{node.log[-3000:]}")
+        assert node.stop() == 0
+        assert not [finding for finding in node.findings() if finding.severity == "error"]
+        assert not node.compare(node.numbers[0]).strange
+    finally:
+        node.close()
