@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,9 +73,16 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def server(
-    program: str, folder: Path, *, bucket: str = BUCKET, lock: bool = False, arguments: tuple[str, ...] = ()
+    program: str,
+    folder: Path,
+    *,
+    bucket: str = BUCKET,
+    lock: bool = False,
+    tls: Path | None = None,
+    arguments: tuple[str, ...] = (),
 ) -> Iterator[Server]:
-    """Start one, make its bucket (`lock`: with object lock), end it. `arguments` go behind the program's own."""
+    """Start one, make its bucket (`lock`: with object lock), end it. `arguments` go behind the program's own; `tls` is a file
+    with certificate and key (versitygw)."""
     path = need_server(program)
     port = free_port()
     address = f"127.0.0.1:{port}"
@@ -87,7 +95,10 @@ def server(
     }  # fmt: skip
     commands: dict[str, list[str]] = {
         "minio": ["server", str(data), "--address", address, "--quiet", *arguments],
-        "versitygw": ["--port", address, "--quiet", "--keep-alive", "posix", *arguments, str(data)],
+        "versitygw": [
+            "--port", address, "--quiet", "--keep-alive", *(("--cert", str(tls), "--key", str(tls)) if tls else ()),
+            "posix", *arguments, str(data),
+        ],
         "moto_server": ["-H", "127.0.0.1", "-p", str(port), *arguments],
         "rclone": [
             "serve", "s3", "--addr", address, "--auth-key", f"{KEYS[ENVIRONMENT[0]]},{KEYS[ENVIRONMENT[1]]}",
@@ -97,8 +108,11 @@ def server(
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([path, *commands[program]], env=environment, stdout=log, stderr=log, cwd=folder)
     try:
-        _wait(process, port, folder / "log")
-        settings = Store(kind="s3", endpoint=f"http://{address}", bucket=bucket, timeout_seconds=20, request_seconds=60)
+        _wait(process, f"{'https' if tls else 'http'}://{address}/", folder / "log")
+        settings = Store(
+            kind="s3", endpoint=f"{'https' if tls else 'http'}://{address}", bucket=bucket, tls_ca_file=str(tls or ""),
+            timeout_seconds=20, request_seconds=60,
+        )  # fmt: skip
         _make_bucket(settings, lock, folder / "log")
         yield Server(settings, process, folder)
     finally:
@@ -114,16 +128,16 @@ def key_source() -> KeySource:
     return KeySource(None, KEYS)
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     """Until it answers HTTP."""
     until = time.monotonic() + START_SECONDS
-    with urllib3.PoolManager(retries=False, timeout=2) as pool:
+    with urllib3.PoolManager(retries=False, timeout=2, cert_reqs="CERT_NONE") as pool:
         while time.monotonic() < until:
             if process.poll() is not None:
                 break
-            with contextlib.suppress(urllib3.exceptions.HTTPError):
+            with contextlib.suppress(urllib3.exceptions.HTTPError), warnings.catch_warnings(action="ignore"):
                 # Anything but 503: MinIO says that until it is ready.
-                if pool.request("GET", f"http://127.0.0.1:{port}/").status != 503:
+                if pool.request("GET", url).status != 503:
                     return
             time.sleep(0.05)
     pytest.fail(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")

@@ -19,7 +19,7 @@ from vault.clock import SystemClock
 from vault.errors import Damaged, Refused
 from vault.store.probe import Report, probe
 from vault.store.s3 import S3Store
-from vault.store.s3features import Checksum, Features
+from vault.store.s3features import Checksum, Features, checksum_header
 
 CORE = {
     "ranges": "kept",
@@ -66,6 +66,27 @@ def test_a_bucket_made_with_object_lock_keeps_versions_terms_and_holds(program: 
     arguments = ("--versioning-dir", str(versions)) if program == "versitygw" else ()
     with server(program, tmp_path, lock=True, arguments=arguments) as running:
         assert verdicts(seen(running)) == {**CORE, "versioning": "kept", "object lock": "kept", "legal hold": "kept"}
+        with bucket_of(running) as store:
+            hidden_is_not_gone(store)
+
+
+def hidden_is_not_gone(store: S3Store) -> None:
+    """Deleting reaches every version, and says which object has one that may not go."""
+    assert store.features.versioned
+    for key in ("a", "ab", "held"):
+        store.put_bytes(key, b"1")
+    assert store.client.send("PUT", "p/a", body=b"2").ok
+    assert len(store.client.versions("p/a")) == 2
+    assert store.delete(["a"]) == []
+    assert (store.client.versions("p/a"), store.stat("a")) == ([], None)
+    assert store.stat("ab") is not None
+    version = store.client.versions("p/held")[0]
+    body = b'<LegalHold xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>ON</Status></LegalHold>'
+    md5 = checksum_header(body, Checksum.MD5)
+    assert store.client.send("PUT", "p/held", query={"legal-hold": "", "versionId": version}, headers=md5, body=body).ok
+    assert [item.key for item in store.delete(["ab", "held"])] == ["held"]
+    assert store.client.versions("p/held") == [version]
+    assert store.client.versions("p/ab") == []
 
 
 def test_rclone_pretends_conditions_checksums_and_locks(tmp_path: Path) -> None:
@@ -93,7 +114,7 @@ def test_moto_pretends_checksums(tmp_path: Path) -> None:
         found = verdicts(seen(running))
         assert (found["checksum crc32c"], found["checksum md5"]) == ("pretended", "pretended")
         with bucket_of(running) as store:
-            assert store.features == Features(conditional_put=True, checksum=Checksum.NONE)
+            assert store.features == Features(conditional_put=True, checksum=Checksum.NONE, versioned=True)
             works_all_the_same(store, tmp_path)
 
 

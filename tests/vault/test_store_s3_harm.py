@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificate import certificate
 from tests.support.s3servers import KEYS, Server, key_source, server
 from tests.support.tcpproxy import Proxy, proxy
 from tests.vault.store_contract import keys, read_back
@@ -286,3 +287,20 @@ def test_without_any_key_both_ways_to_give_one_are_named() -> None:
         KeySource(None, {}).current()
     with pytest.raises(NotFound):
         KeySource(Path("/nowhere/key")).current()
+
+
+def test_over_tls_the_body_is_not_hashed_and_a_strangers_certificate_is_refused(
+    tmp_path: Path, opened: Callable[..., S3Store]
+) -> None:
+    pem = certificate(tmp_path)
+    with server("versitygw", tmp_path / "tls", tls=pem) as running:
+        assert running.settings.endpoint.startswith("https://")
+        store = opened(running.settings, None)
+        store.put_bytes("a", b"footage")
+        assert store.features == GOOD
+        assert not store.client.hashes_payload
+        assert read_back(store, "a") == b"footage"
+        with pytest.raises(StoreAway, match="not trusted over TLS"):
+            opened(dataclasses.replace(running.settings, tls_ca_file="")).stat("a")
+    with pytest.raises(ConfigError, match="no certificates"):
+        opened(Store(kind="s3", endpoint="https://127.0.0.1:1", bucket="footage", tls_ca_file=str(tmp_path / "none")))

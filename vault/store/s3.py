@@ -6,6 +6,8 @@ MD5, and one that checks neither is read back. A key that is taken is refused by
 (RFC 9110 §13.1.2), else looked for first; then the bytes there are compared with ours, so that a put whose answer was lost is
 repeated without harm. Which of these a bucket really does is found out by trying, at the first put.
 
+Deleting in a bucket with versioning deletes every version of an object: hidden is not gone.
+
 Reading: the last bytes of an object come with opening it, in one request; a segment's tables stand there. They stay readable when
 the object is deleted meanwhile; bytes before them are then Damaged, which pins and the grace of a deletion prevent.
 """
@@ -43,6 +45,9 @@ FOLDER_TRIES = 20
 _FOLDER_RACE = frozenset({"ExistingObjectIsDirectory", "ObjectParentIsFile"})
 """What a gateway over a file system (versitygw) says when another deletion takes away the folder that it has just made for this
 object. No key of ours is the folder of another, so it passes; not for ever."""
+
+Objects = list[tuple[str, str | None]]
+"""Names with a version each. (`list` means something else inside a store.)"""
 
 _local = threading.local()
 
@@ -149,8 +154,13 @@ class S3Store:
                 names.append(self.prefix + check_key(key))
             except StreamvaultError as error:
                 failures.append(Failure(key, error))
-        for begin in range(0, len(names), DELETE_TOGETHER):
-            refused = self.client.delete(names[begin : begin + DELETE_TOGETHER])
+        if not names:
+            return failures
+        objects: Objects = [(name, None) for name in names]
+        if self.features.versioned:
+            objects = [(name, version) for name in names for version in self.client.versions(name)]
+        for begin in range(0, len(objects), DELETE_TOGETHER):
+            refused = self.client.delete(objects[begin : begin + DELETE_TOGETHER])
             failures += [Failure(name[len(self.prefix) :], error) for name, error in refused.items()]
         return failures
 
@@ -241,7 +251,7 @@ class S3Store:
 
     def _read_back(self, key: str, content: _Content) -> None:
         if not self._same(key, content):
-            self.client.delete([self.prefix + key])
+            self.delete([key])
             raise StoreError(f"putting {key}: what the store {self.client.where} kept is not what was sent; it was deleted")
 
     def _same(self, key: str, content: _Content) -> bool:

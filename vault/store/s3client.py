@@ -229,24 +229,35 @@ class S3Client:
                     raise ours from error
                 self._closed.wait(random.uniform(0, FIRST_WAIT_SECONDS))
 
-    def delete(self, names: Sequence[str]) -> dict[str, StoreError]:
-        """Delete up to DELETE_TOGETHER objects; those that are not there are deleted. The answer says which were not and why.
-        Raises StoreError."""
+    def versions(self, name: str) -> Sequence[str]:
+        """The ids of all versions of exactly this object, delete markers among them. Raises StoreError."""
+
+        def once() -> Sequence[str]:
+            try:
+                found = self._minio.list_objects(bucket_name=self.bucket, prefix=name, recursive=True, include_version=True)
+                return [item.version_id for item in found if item.object_name == name and item.version_id]
+            except (MinioException, ParseError, ValueError, StoreAway) as error:
+                raise self._converted(f"listing the versions of {name}", error) from error
+
+        return self.repeated(once)
+
+    def delete(self, objects: Sequence[tuple[str, str | None]]) -> dict[str, StoreError]:
+        """Delete up to DELETE_TOGETHER objects or versions of objects, given as (name, version); what is not there is deleted.
+        The answer says by name which were not and why. Raises StoreError."""
+        names = {name for name, _ in objects}
+        doing = f"deleting {len(objects)} objects"
 
         def once() -> dict[str, StoreError]:
+            wanted = [DeleteObject(name=name, version_id=version) for name, version in objects]
             try:
                 # It sends its requests while it is read, so it is read to its end.
-                refused = [
-                    *self._minio.remove_objects(
-                        bucket_name=self.bucket, delete_object_list=[DeleteObject(name=name) for name in names]
-                    )
-                ]
+                refused = [*self._minio.remove_objects(bucket_name=self.bucket, delete_object_list=wanted)]
             except (MinioException, ParseError, ValueError, StoreAway) as error:
-                raise self._converted(f"deleting {len(names)} objects", error) from error
+                raise self._converted(doing, error) from error
             failures: dict[str, StoreError] = {}
             for item in refused:
                 if item.name is None or item.name not in names:
-                    raise self.refusal(f"deleting {len(names)} objects", Answer(200, {}, b"", item.code))
+                    raise self.refusal(doing, Answer(200, {}, b"", item.code))
                 if item.code != "NoSuchKey":
                     failures[item.name] = self.refusal(f"deleting {item.name}", Answer(200, {}, b"", item.code))
             return failures

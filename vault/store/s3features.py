@@ -1,4 +1,5 @@
-"""What a bucket really does about the two things that putting depends on: conditions and checksums. Found out by trying.
+"""What a bucket really does about the things that putting and deleting depend on: conditions, checksums and versions. Found out
+by trying.
 
 The full table for people is `vault.store.probe`'s, which is made of the same trials.
 """
@@ -8,13 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 import google_crc32c
 
+from vault.errors import StoreError
 from vault.store.s3client import Answer, S3Client
 
 PROBE_FOLDER = ".streamvault-probe/"
@@ -31,21 +33,24 @@ class Checksum(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What putting an object may rely on."""
+    """What putting and deleting may rely on."""
 
     conditional_put: bool
     checksum: Checksum
+    versioned: bool = False
+    """Deleting an object only hides it, and its versions have to be deleted one by one."""
 
 
 def find_features(client: S3Client, prefix: str) -> Features:
     """Try a bucket out; objects of a few bytes come and go. Raises StoreError."""
     with trial_name(client, prefix) as name:
         conditional = honours_condition(client, name)
+        versioned = put(client, name, b"again").headers.get("x-amz-version-id", "null") != "null"
     for checksum in (Checksum.CRC32C, Checksum.MD5):
         with trial_name(client, prefix) as name:
             if refuses_damage(client, name, checksum):
-                return Features(conditional, checksum)
-    return Features(conditional, Checksum.NONE)
+                return Features(conditional, checksum, versioned)
+    return Features(conditional, Checksum.NONE, versioned)
 
 
 @contextmanager
@@ -55,7 +60,11 @@ def trial_name(client: S3Client, prefix: str) -> Iterator[str]:
     try:
         yield name
     finally:
-        client.delete([name])
+        versions: Sequence[str] = ()
+        # Not every server can list versions, and then there are none.
+        with suppress(StoreError):
+            versions = [version for version in client.versions(name) if version != "null"]
+        client.delete([(name, version) for version in versions] or [(name, None)])
 
 
 def honours_condition(client: S3Client, name: str) -> bool:
