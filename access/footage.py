@@ -57,7 +57,7 @@ class Footage:
             SourcePool(self.spool, self.store) as pool,
         ):
             rows = Timeline(self.environment).span(camera, wanted)
-            parts = [Part(read_closed(source), source) for row in rows for source in [PooledSource(pool, row)]]
+            parts = [Part(read_closed(source, row.tail_bytes), source) for row in rows for source in [PooledSource(pool, row)]]
             committed = {row.key for row in rows}
             parts += [
                 Part(table, source)
@@ -77,7 +77,7 @@ class Footage:
             if row is None or row.key >= first.table.info.head.key:
                 break
             source = PooledSource(pool, row)
-            lead.insert(0, Part(read_closed(source), source))
+            lead.insert(0, Part(read_closed(source, row.tail_bytes), source))
             video = lead[0].table.video
             wanting = video is not None and not video.sync.any()
         return lead

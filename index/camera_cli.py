@@ -78,8 +78,9 @@ def given_credentials(credentials_file: Path | None, ask: bool, from_stdin: bool
 
 def sealed(url: str, credentials: tuple[str, str] | None, box: CredentialBox) -> tuple[str, str | None]:
     """The address to show and the sealed one. Credentials given apart take the place of those in the address."""
-    from index.credentials import seal_url, with_credentials
+    from index.credentials import address_of, seal_url, with_credentials
 
+    url = address_of(url)
     made = seal_url(with_credentials(url, *credentials) if credentials else url, box)
     return made.url, made.secret
 
@@ -103,9 +104,9 @@ def add(
 ) -> None:  # fmt: skip
     """Add a camera; a running `serve` begins to record it within seconds.
 
-    URL is rtsp:// or rtsps://, rtp:// for packets that come by themselves, or file:// with the path of an SDP file. A user and
-    password in it are taken out and stored encrypted, but stay in the history of your shell: better give them by one of the
-    --credentials options or --ask.
+    URL is rtsp:// or rtsps://, rtp:// for packets that come by themselves, file:// with the path of an SDP file or a movie, or
+    what libav fetches (rtmp://, http:// and their TLS forms). A user and password in it are taken out and stored encrypted, but
+    stay in the history of your shell: better give them by one of the --credentials options or --ask.
     """
     from index.cameras import NewCamera
 

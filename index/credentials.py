@@ -7,6 +7,7 @@ cameras take in path or query (`?token=…`) is as secret as a password. Connect
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from index.cameras import Camera
 from vault.errors import UsageError
@@ -24,6 +25,13 @@ class SealedUrl:
 
     url: str
     secret: str | None = field(repr=False)
+
+
+def address_of(text: str) -> str:
+    """What a person wrote as an address: the bare path of an SDP file stands for its `file:` URL, all else for itself."""
+    if "://" in text or not text.lower().endswith(".sdp"):
+        return text
+    return Path(text).absolute().as_uri()
 
 
 def seal_url(url: str, box: CredentialBox) -> SealedUrl:

@@ -2,7 +2,8 @@
 
 What comes back: cameras, sites and numbers; every segment row with its parameters, hash, minimum and flags; usage; the gaps
 that a segment names before it. What objects do not tell, and so cannot come back: a gap after which nothing was recorded and a
-change of reason inside a gap (they read `unknown`), erased time, dooms, and epochs raised under which nothing was recorded.
+change of reason inside a gap, erased time (such time gets the reason `lost with the index`), dooms, and epochs raised under
+which nothing was recorded.
 Nothing running may use the old index or the new one meanwhile. Putting the new one in the old one's place is the caller's.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from index.bond import IndexBond
 from index.cameras import Camera, adopt_camera, camera_document, camera_from
 from index.catalog import Catalog, RowsRefused
+from index.check import cameras_of
 from index.check_objects import UNKNOWN_HASH, digest_of
 from index.environment import DEFAULT_MAP_BYTES, Environment
 from index.registry import PREFIX, DocumentName, Registry, decode, parse_object_key
@@ -31,6 +33,9 @@ from vault.spool import Spool
 from vault.store.bound import marker_of
 from vault.store.interface import ObjectStore
 from vault.store.local import LocalStore
+
+LOST = "lost with the index"
+"""The reason of time that neither footage nor a segment's word for the gap before it accounts for."""
 
 _BATCH = 500
 _MAX_DOCUMENT_BYTES = 64 * 1024
@@ -79,6 +84,7 @@ def rebuild(
         work.registry()
         work.segments()
         work.unknown_cameras()
+        work.unexplained()
         return work.result
 
 
@@ -153,6 +159,13 @@ class _Rebuild:
                 self._registry.write(txn, camera_document(number), asdict(camera), self._clock.now_us())
                 adopt_camera(txn, camera)
             self.result.cameras += 1
+
+    def unexplained(self) -> None:
+        """Time that no object accounts for gets a gap row that says so (I6); it lasts until footage ends it."""
+        for camera in cameras_of(self._env):
+            first_us = self._catalog.usage(camera).first_us
+            if first_us is not None:
+                self._catalog.open_gap(camera, first_us, LOST)
 
     def _take(self, rows: Iterator[NewRow], place: Place) -> None:
         batch: list[NewRow] = []

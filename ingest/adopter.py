@@ -55,8 +55,11 @@ class Adopter:
         self._zone = config.retention.zone
         self._keep_of = keep_of
 
-    def adopt(self, stop: Callable[[], bool] = lambda: False) -> Adopted:
-        """Take in every spool file of an epoch that is over, and drop those that the store has already."""
+    def adopt(self, stop: Callable[[], bool] = lambda: False, *, current: bool = False) -> Adopted:
+        """Take in every spool file of an epoch that is over, and drop those that the store has already.
+
+        `current`: files of the epoch in force too; only for when nobody records any more.
+        """
         done = Adopted()
         listing = self._spool.scan()
         for odd in listing.odd:
@@ -66,7 +69,7 @@ class Adopter:
             if stop():
                 break
             try:
-                row = self._one(key, done)
+                row = self._one(key, done, current)
             except NotFound:
                 continue
             except Exception as error:  # one odd file must not keep the others out
@@ -82,14 +85,14 @@ class Adopter:
         self._commit(rows, done)
         return done
 
-    def _one(self, key: SegmentKey, done: Adopted) -> NewRow | None:
+    def _one(self, key: SegmentKey, done: Adopted, current: bool) -> NewRow | None:
         row = self._catalog.row(key)
         if row is not None:
             if row.place is Place.STORE:
                 self._spool.remove(key)
                 done.dropped.append(key)
             return None
-        if key.epoch >= self._catalog.epoch(key.camera):
+        if not current and key.epoch >= self._catalog.epoch(key.camera):
             # Somebody records under it, or is about to commit it.
             return None
         fd = self._spool.open_for_repair(key)

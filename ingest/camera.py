@@ -14,7 +14,9 @@ from ingest.jobs import Job
 from ingest.messages import CameraSpec, CameraStatus, GapNews, News, RecordingNews
 from ingest.reasons import Reason
 from ingest.recorder import Recorder
+from ingest.rtp.flags import KEY
 from ingest.source import Frame, Source
+from ingest.tracks import master_index
 from vault.errors import SourceError, SourceRefused
 from vault.logs import Log
 from vault.timebase import US
@@ -26,7 +28,15 @@ HANDSHAKE_US = 50_000
 
 SERVICE_US = US
 FIRST_BACKOFF_US = US // 2
-LAST_BACKOFF_US = 30 * US
+LAST_BACKOFF_US = 10 * US
+"""An attempt costs nearly nothing, and a camera that was off is missed from the moment it answers again."""
+
+LAST_REFUSED_US = 30 * US
+"""Cameras lock an account after a few wrong passwords."""
+
+QUIET_US = 3 * US
+"""Without media for this long a camera has a gap, even while there is hope that it goes on by itself."""
+
 STEADY_US = 10 * US
 """A connection that recorded this long was a good one: the next failure starts the back-off anew."""
 
@@ -66,11 +76,16 @@ class CameraTask:
         self._began = False
         self._service_us = 0
         self._connected_us = 0
-        self._data_us = 0
+        self._media_us = 0
+        self._master = 0
+        self._began_us = 0
+        self._key_seen = False
+        self._quiet_from_us = 0
         self._backoff_us = FIRST_BACKOFF_US
         self._received = 0
         self._lost = 0
         self._why = ""
+        self._told: tuple[Reason, str] | None = None
         self._spread = spec.number * 2654435761 % 1000 / 1000
 
     def status(self) -> CameraStatus:
@@ -82,26 +97,40 @@ class CameraTask:
         """Whatever is due for this camera at this moment."""
         if self._source is None:
             self._source = self._connect(self.spec, mono_us)
-            self._connected_us = self._data_us = mono_us
-            self._service_us = 0
+            self._connected_us = mono_us
             self._began = False
         source = self._source
-        if mono_us >= self._service_us or not source.playing:
-            source.service(mono_us)
-            self._service_us = mono_us + SERVICE_US
-        if source.failure is None and source.playing:
+        if not source.playing:
+            self._service(source, mono_us)
+        if source.playing:
             if not self._began:
-                self._recorder.begin(source.tracks, mono_us)
-                self._began = True
-                self.due_us = mono_us + int(self._pace.sweep_us * self._spread)
-            self._sweep(source, now_us, mono_us)
+                self._begin(source, now_us, mono_us)
+            if source.failure is None:
+                self._sweep(source, now_us, mono_us)
+            if source.failure is None and mono_us >= self._service_us:
+                self._service(source, mono_us)
+                if source.failure is not None:
+                    # The connection is over, but datagrams may have come before its end.
+                    self._sweep(source, now_us, mono_us)
         if source.failure is not None:
             self._failed(source, source.failure, mono_us)
         elif not source.playing:
             self.due_us = mono_us + HANDSHAKE_US
-        elif mono_us - self._data_us > self._pace.silence_us:
-            error = SourceError(f"no data for {self._pace.silence_us / US:g} s: connecting anew")
-            self._failed(source, error, mono_us, Reason.STALLED)
+        else:
+            self._watch(source, mono_us)
+
+    def _service(self, source: Source, mono_us: int) -> None:
+        source.service(mono_us)
+        self._service_us = mono_us + SERVICE_US
+
+    def _begin(self, source: Source, now_us: int, mono_us: int) -> None:
+        self._recorder.begin(source.tracks, mono_us)
+        self._began = True
+        self._master = master_index(source.tracks)
+        self._began_us, self._media_us = now_us, mono_us
+        self._connected_us = mono_us
+        self._key_seen = not source.tracks[self._master].codec.is_video
+        self.due_us = mono_us + int(self._pace.sweep_us * self._spread)
 
     def _sweep(self, source: Source, now_us: int, mono_us: int) -> None:
         recorder = self._recorder
@@ -114,17 +143,12 @@ class CameraTask:
             arenas = self._arenas.take(large, source.carried())
             frames: list[Frame] = []
             count = source.sweep(arenas, frames, READ_LIMIT_BYTES, mono_us)
+            self._received += count
             if frames:
+                self._heard(frames, mono_us)
                 recorder.accept(Sweep(frames, arenas, now_us, mono_us, partial(self._arenas.give_back, arenas)))
             else:
                 self._arenas.give_back(arenas)
-            if count:
-                self._received += count
-                self._data_us = mono_us
-                if recorder.recording:
-                    self._why = ""
-                    if mono_us - self._connected_us > STEADY_US:
-                        self._backoff_us = FIRST_BACKOFF_US
             if count < READ_LIMIT_BYTES or source.failure is not None:
                 break
         else:
@@ -136,23 +160,66 @@ class CameraTask:
             else mono_us + source.pace_us(self._pace.audio_wait_us if recorder.waits_for_audio else self._pace.sweep_us)
         )
 
+    def _heard(self, frames: list[Frame], mono_us: int) -> None:
+        """Media came. Only the master's counts: sender reports, keep-alives and sound go on while a picture stands still."""
+        master = self._master
+        if not any(frame[0] == master for frame in frames):
+            return
+        self._media_us = mono_us
+        if self._quiet_from_us:
+            # It was only late; if something is missing nevertheless, the recorder says so behind this.
+            self.news.append(RecordingNews(self.spec.number, self._quiet_from_us))
+            self._quiet_from_us = 0
+        if not self._recorder.recording:
+            self._key_seen = self._key_seen or any(frame[0] == master and frame[4] & KEY for frame in frames)
+            return
+        self._why = ""
+        if mono_us - self._connected_us > STEADY_US:
+            self._backoff_us = FIRST_BACKOFF_US
+        if self._told is not None:
+            self._told = None
+            log.info("camera records again", camera=self.spec.id)
+
+    def _watch(self, source: Source, mono_us: int) -> None:
+        """The connection stands: say so when nothing comes by it, or nothing that a recording can begin with."""
+        silent_us = mono_us - self._media_us
+        if silent_us > self._pace.silence_us:
+            error = SourceError(f"no data for {self._pace.silence_us / US:g} s: connecting anew")
+            self._failed(source, error, mono_us, Reason.STALLED)
+        elif self._recorder.recording:
+            if silent_us > QUIET_US and not self._quiet_from_us:
+                self._quiet_from_us = self._recorder.recorded_to_us
+                self._why = f"no data for more than {QUIET_US // US} s"
+                self.news.append(GapNews(self.spec.number, self._quiet_from_us, str(Reason.STALLED)))
+        elif mono_us - self._connected_us > QUIET_US and silent_us < QUIET_US and self._began_us:
+            lacks_sets = source.tracks[self._master].params is None
+            if lacks_sets or not self._key_seen:
+                self._why = f"waiting for {'parameter sets' if lacks_sets else 'a key frame'}: the camera sends none"
+                self.news.append(GapNews(self.spec.number, self._began_us, str(Reason.NO_KEY_FRAME)))
+                self._began_us = 0
+
     def _failed(self, source: Source, error: SourceError, mono_us: int, reason: Reason | None = None) -> None:
         if reason is None:
             reason = (
                 Reason.REFUSED if isinstance(error, SourceRefused) else Reason.CLOSED if self._began else Reason.UNREACHABLE
             )
-        log.warning("camera lost", camera=self.spec.id, reason=str(reason), error=str(error))
         self._why = str(error)
+        if self._told != (reason, self._why):
+            # Once for each new trouble, not for each attempt.
+            self._told = (reason, self._why)
+            log.warning("camera lost", camera=self.spec.id, reason=str(reason), error=self._why)
         self._drop(source)
         self._recorder.end(str(reason))
         self.due_us = mono_us + int(self._backoff_us * (0.75 + random.random() / 2))
-        self._backoff_us = min(LAST_BACKOFF_US, self._backoff_us * 2)
+        last_us = LAST_REFUSED_US if reason is Reason.REFUSED else LAST_BACKOFF_US
+        self._backoff_us = min(last_us, self._backoff_us * 2)
 
     def _drop(self, source: Source) -> None:
         self._lost += source.lost_packets
         source.close()
         self._source = None
         self._began = False
+        self._quiet_from_us = 0
 
     def clock_stepped(self) -> None:
         self._recorder.host_clock_stepped()

@@ -123,7 +123,7 @@ def probe(
 
     Needs no data folder and stores nothing. Exit code 6 when the camera cannot be recorded.
     """
-    from index.credentials import with_credentials
+    from index.credentials import address_of, with_credentials
     from ingest.offer import offer
     from ingest.probe import notes
     from ingest.probe import probe as listen
@@ -133,6 +133,7 @@ def probe(
 
     credentials = given_credentials(credentials_file, ask, from_stdin)
     recording = session.config().recording
+    url = address_of(url)
     address = split_url(with_credentials(url, *credentials) if credentials else url)
     offered = None
     if address.url.lower().startswith(("rtsp://", "rtsps://")):

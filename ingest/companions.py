@@ -31,7 +31,7 @@ class Companions:
         """The run's clock is fixed; what was held told how the tracks' delays compare."""
         self._early = []
         for index in self._indices:
-            self._tracks[index].align(master_least_us)
+            self._tracks[index].align(self._master, master_least_us)
 
     def realign(self, master_least_us: int) -> None:
         """A segment begins: only now may the bonds be corrected."""
@@ -106,7 +106,7 @@ class Companions:
         """A track that is late to begin: its newest sample of this sweep, `span` ticks after `media`, arrived just now."""
         track, master_least = self._tracks[index], self._master.delay.least_us
         track.delay.observe(track.to_us(media + (span if span < track.gap_ticks else 0)), now_us)
-        track.align(master_least or 0)
+        track.align(self._master, master_least or 0)
         for draft in drafts:
             draft.origins[index] = self.origin(index, draft.start_media_us)
 

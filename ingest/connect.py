@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 import ssl
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from vault.errors import SourceError, SourceRefused
@@ -18,34 +19,72 @@ from vault.errors import SourceError, SourceRefused
 RECEIVE_BYTES = 4 << 20
 """Asked of the kernel for a socket's receive buffer: what bounds how seldom a camera may be swept."""
 
-Address = tuple[str, int]
+RESOLVER_THREADS = 16
+MAX_KNOWN = 4096
+PATIENCE_US = 1_000_000
+"""A name that was resolved before is not waited for longer than this: the camera is most likely where it was."""
+
+ADDRESS_US = 3_000_000
+"""Where a name has several addresses, one that does not answer is given up for the next after this long."""
+
 _Resolved = list[tuple[int, str]]
 
 
 class Resolver:
-    """Name look-ups on a few threads, so that a dead name server delays only the cameras that have names."""
+    """Name look-ups on a few threads, so that a dead name server delays only the cameras that have names.
 
-    def __init__(self, threads: int = 4) -> None:
+    Each name is looked up once at a time however many cameras ask, and its last answer is kept for when none comes.
+    """
+
+    def __init__(self, threads: int = RESOLVER_THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="resolver")
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[Future[_Resolved]]] = {}
+        self._known: dict[str, _Resolved] = {}
 
     def resolve(self, host: str, port: int) -> Future[_Resolved]:
         """Addresses as (family, numeric host), in the system's order of preference; at once for a numeric host."""
+        answer: Future[_Resolved] = Future()
         try:
             address = ipaddress.ip_address(host.strip("[]"))
         except ValueError:
-            return self._pool.submit(_look_up, host, port)
-        done: Future[_Resolved] = Future()
-        done.set_result([(socket.AF_INET6 if address.version == 6 else socket.AF_INET, str(address))])
-        return done
+            with self._lock:
+                asked = host in self._waiting
+                others = [one for one in self._waiting.get(host, ()) if not one.cancelled()]
+                self._waiting[host] = [*others, answer]
+            if not asked:
+                self._pool.submit(self._look_up, host, port)
+            return answer
+        answer.set_result([(socket.AF_INET6 if address.version == 6 else socket.AF_INET, str(address))])
+        return answer
+
+    def known(self, host: str) -> _Resolved:
+        """The last answer for a name; empty when there was none."""
+        return self._known.get(host, [])
 
     def close(self) -> None:
         """Look-ups under way are left to end by themselves."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-
-def _look_up(host: str, port: int) -> _Resolved:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [(int(family), str(address[0])) for family, _, _, _, address in found[:8]]
+    def _look_up(self, host: str, port: int) -> None:
+        found: _Resolved = []
+        failure: OSError | UnicodeError | None = None
+        try:
+            for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:8]:
+                found.append((int(family), str(address[0])))
+        except (OSError, UnicodeError) as error:
+            failure = error
+        with self._lock:
+            waiting = self._waiting.pop(host, [])
+            if found and (host in self._known or len(self._known) < MAX_KNOWN):
+                self._known[host] = found
+        for answer in waiting:
+            if not answer.set_running_or_notify_cancel():
+                continue
+            if failure is None:
+                answer.set_result(found)
+            else:
+                answer.set_exception(failure)
 
 
 class Connector:
@@ -54,8 +93,13 @@ class Connector:
     def __init__(self, resolver: Resolver, host: str, port: int, tls: ssl.SSLContext | None, deadline_mono_us: int) -> None:
         self._where = f"{host}:{port}"
         self._host, self._port, self._tls, self._deadline_us = host, port, tls, deadline_mono_us
+        self._resolver = resolver
         self._lookup = resolver.resolve(host, port)
         self._addresses: _Resolved = []
+        self._asked = False
+        self._began_us: int | None = None
+        self._tried_us = 0
+        self._mono_us = 0
         self._socket: socket.socket | None = None
         self._connected = False
         self._why = ""
@@ -72,8 +116,11 @@ class Connector:
 
     def poll(self, mono_us: int) -> socket.socket | None:
         """One step on; the connected, non-blocking socket once it stands."""
+        self._mono_us = mono_us
+        if self._began_us is None:
+            self._began_us = mono_us
         if mono_us >= self._deadline_us:
-            state = "it accepts no connection" if self._lookup.done() else "its name is not resolved"
+            state = "it accepts no connection" if self._asked else "its name is not resolved"
             self.close()
             raise SourceError(f"{self._where}: {state} in time{self._why}: is it switched on, and is this its address?")
         if not self._connected and not self._connect():
@@ -93,34 +140,58 @@ class Connector:
                 self._socket.getpeername()
             except OSError as error:
                 if error.errno == errno.ENOTCONN:
+                    if self._addresses and self._mono_us - self._tried_us > ADDRESS_US:
+                        self._give_up(errno.ETIMEDOUT)
                     return False
                 raise SourceError(f"{self._where}: {error.strerror}") from error
             self._connected = True
             if self._tls is not None:
                 self._socket = self._tls.wrap_socket(self._socket, server_hostname=self._host, do_handshake_on_connect=False)
             return True
+        self._give_up(code)
+        return False
+
+    def _give_up(self, code: int) -> None:
+        """This address is none; raises when it was the last one."""
         self._why = f" ({os.strerror(code)})"
-        self._socket.close()
-        self._socket = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
         if not self._addresses:
             raise SourceError(f"{self._where}: no connection{self._why}: is it switched on, and is this its address?")
-        return False
+
+    def _resolve(self) -> _Resolved:
+        """The name's addresses; empty while they are waited for."""
+        assert self._began_us is not None
+        known = self._resolver.known(self._host)
+        if not self._lookup.done():
+            return known if self._mono_us - self._began_us > PATIENCE_US else []
+        try:
+            found = self._lookup.result()
+        except (OSError, UnicodeError) as error:
+            if known:
+                return known
+            raise SourceError(
+                f"{self._where}: the name cannot be resolved ({error}): check it, or write the address"
+            ) from error
+        if not found:
+            raise SourceError(f"{self._where}: the name has no address")
+        return found
 
     def _next_address(self) -> bool:
         """Begin to connect to the next address of the name. True when a socket is on its way."""
-        if not self._lookup.done():
-            return False
-        if not self._addresses:
-            try:
-                self._addresses = list(self._lookup.result())
-            except (OSError, UnicodeError) as error:
-                raise SourceError(
-                    f"{self._where}: the name cannot be resolved ({error}): check it, or write the address"
-                ) from error
+        if not self._asked:
+            self._addresses = list(self._resolve())
             if not self._addresses:
-                raise SourceError(f"{self._where}: the name has no address")
+                return False
+            self._asked = True
         family, address = self._addresses.pop(0)
-        made = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            made = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            # Too many open files, or no IPv6 on this host.
+            self._give_up(error.errno or errno.EINVAL)
+            return False
         made.setblocking(False)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if _buffer_limit() >= RECEIVE_BYTES:
@@ -128,11 +199,10 @@ class Connector:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         code = made.connect_ex((address, self._port))
         if code not in (0, errno.EINPROGRESS):
-            self._why = f" ({os.strerror(code)})"
             made.close()
-            if not self._addresses:
-                raise SourceError(f"{self._where}: no connection{self._why}: is it switched on, and is this its address?")
+            self._give_up(code)
             return False
+        self._tried_us = self._mono_us
         self._socket = made
         return True
 

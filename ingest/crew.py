@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ingest import worker
 from ingest.mailbox import Mailbox
-from ingest.messages import CameraSpec, CameraStatus, News, Order, Status
+from ingest.messages import CameraSpec, CameraStatus, News, Order, RecordingNews, Status
 from vault.config import Config
 from vault.ids import CameraNumber
 from vault.logs import Log
@@ -101,7 +101,7 @@ class Crewman:
         for news in out:
             if isinstance(news, Status):
                 self.cameras = dict(news.cameras)
-                self.useful = self.useful or any(status.recording for status in news.cameras.values())
+            self.useful = self.useful or isinstance(news, RecordingNews)
         return out
 
     def is_lost(self, mono_us: int) -> str | None:

@@ -37,7 +37,7 @@ class DecodeTimes(Generic[T]):
         self.depth = LEARN_DEPTH if depth is None else self._declared
         self._seen = self._seen_before = 0
         self._until_learnt = LEARN_UNITS
-        self._last: int | None = None
+        self._last = NEVER
         self._times: list[int] = []
         self._recent: deque[int] = deque(maxlen=MAX_DEPTH)
         self.highest = NEVER
@@ -57,7 +57,8 @@ class DecodeTimes(Generic[T]):
 
     def passes(self, pts: int) -> bool:
         """The common case in one call: nothing waits or needs to, and `pts` rises; then it is the decode time itself."""
-        if self.depth or self._waiting or pts <= self.highest:
+        # Where nothing waits, the last decode time is no earlier than any presentation time so far.
+        if self.depth or self._waiting or pts <= self._last:
             return False
         self.highest = self._last = pts
         self._recent.append(pts)
@@ -90,7 +91,7 @@ class DecodeTimes(Generic[T]):
         out: list[tuple[int, int, T]] = []
         while len(self._waiting) > keep:
             dts = heapq.heappop(self._times)
-            if self._last is not None and dts <= self._last:
+            if dts <= self._last:
                 # The depth was larger than known, or a camera repeats a timestamp: time still has to rise.
                 dts = self._last + 1
             self._last = dts

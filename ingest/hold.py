@@ -16,7 +16,7 @@ HOLD_US = 1_000_000
 """How long frames are looked at before the run's clock is fixed."""
 
 KEY_WAIT_US = 15_000_000
-"""Without a key frame for this long a run begins anyway; it is flagged `continues`."""
+"""Without a key frame for this long since the first picture a run begins anyway; it is flagged `continues`."""
 
 MAX_HELD_BYTES = 16 << 20
 """At most about this much is held: then the run begins with what is known, or, when it must not, its start is looked for anew."""
@@ -62,9 +62,9 @@ def _nothing() -> None:
 class Hold:
     """Collects sweeps from the first usable frame on, and measures delays meanwhile."""
 
-    def __init__(self, master: int, mono_us: int, *, need_key: bool) -> None:
+    def __init__(self, master: int, *, need_key: bool) -> None:
         self._master = master
-        self._began_us = mono_us
+        self._waiting_us: int | None = None
         self._need_key = need_key
         self._held: list[Sweep] = []
         self._held_bytes = 0
@@ -86,7 +86,7 @@ class Hold:
     def add(self, sweep: Sweep, tracks: Sequence[RecordedTrack]) -> None:
         """Look at a sweep and copy what is worth it; its own buffers are not needed any more."""
         if self.must_wait and self._held_bytes > MAX_HELD_BYTES:
-            self._start_anew(sweep.mono_us, tracks)
+            self._start_anew(tracks)
         frames = sweep.frames
         if not self._held:
             first = self._first_usable(sweep, tracks[self._master])
@@ -108,9 +108,9 @@ class Hold:
         self._held.append(copy)
         self._held_bytes += sum(map(len, copy.arenas))
 
-    def _start_anew(self, mono_us: int, tracks: Sequence[RecordedTrack]) -> None:
+    def _start_anew(self, tracks: Sequence[RecordedTrack]) -> None:
         self._held, self._held_bytes = [], 0
-        self._began_us = mono_us
+        self._waiting_us = None
         for track in tracks:
             track.delay = DelayFilter()
 
@@ -123,10 +123,12 @@ class Hold:
                 track.delay.shift(step_us)
 
     def _first_usable(self, sweep: Sweep, master: RecordedTrack) -> int | None:
-        anything = not self._need_key or sweep.mono_us - self._began_us > KEY_WAIT_US
+        since_us = sweep.mono_us if self._waiting_us is None else self._waiting_us
+        anything = not self._need_key or sweep.mono_us - since_us > KEY_WAIT_US
         for number, (index, _, offset, size, flags) in enumerate(sweep.frames):
             if index != self._master:
                 continue
+            self._waiting_us = since_us
             if flags & PARAMS:
                 master.learn(memoryview(sweep.arenas[index])[offset : offset + size])
             if (anything or flags & KEY) and master.params is not None:

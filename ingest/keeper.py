@@ -22,11 +22,13 @@ from vault.ids import CameraNumber
 from vault.logs import Log
 from vault.media import GapBefore
 from vault.secrets import CredentialBox
+from vault.timebase import US
 
 log = Log("ingest.keeper")
 
 REFRESH_SECONDS = 1.0
 MAX_BATCH = 500
+READERS_US = 60 * US
 LAST_TRIES = 5
 """At the end: how often what fails is tried again, with a pause of `REFRESH_SECONDS`."""
 
@@ -80,6 +82,7 @@ class Keeper:
         self._sites = node.sites
         self._box = box
         self._changes = -1
+        self._readers_due_us = 0
         self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keeps: dict[CameraNumber, Keep] = {}
@@ -132,8 +135,11 @@ class Keeper:
         days = self._node.config.retention.days
         wanted: dict[CameraNumber, Wanted] = {}
         for camera in self._cameras.list(removed=True):
-            site = sites[camera.site]
-            keep = Keep(site.site_class, max(site.retain_days, days(site.site_class)))
+            site = sites.get(camera.site)
+            # In doubt the longest there is: a site that is not there is a fault, and no reason to keep less.
+            keep = Keep("key", days("key"))
+            if site is not None:
+                keep = Keep(site.site_class, max(site.retain_days, days(site.site_class)))
             self._keeps[camera.number] = keep
             if camera.records:
                 # When it first recorded is our own note, not a change that somebody made.
@@ -148,10 +154,18 @@ class Keeper:
                 self._gather(tasks)
                 self._work(tasks)
                 self.refresh()
+                self._free_readers()
             except Exception as error:  # what is left of the tasks is repeated; a thread that is gone repeats nothing
                 trace = None if isinstance(error, StreamvaultError) else error
                 log.error("index duty not done yet", tasks=len(tasks), error=str(error), trace=trace)
                 last_tries -= self._stop.wait(REFRESH_SECONDS)
+
+    def _free_readers(self) -> None:
+        """Readers that were killed hold on to old pages until somebody looks, and the index grows meanwhile."""
+        mono_us = self._node.clock.mono_us()
+        if mono_us >= self._readers_due_us:
+            self._readers_due_us = mono_us + READERS_US
+            self._node.environment.reader_check()
 
     def _gather(self, tasks: deque[_Task]) -> None:
         """What is queued, behind what was not done yet; waits a little for the first."""
@@ -215,10 +229,9 @@ class Keeper:
 
     def _lose_all(self, losses: Sequence[_Lost]) -> None:
         now_us = self._node.clock.now_us()
-        ended = [loss.number for loss in losses if loss.number not in self.wanted]
-        if ended:
-            # Nobody will take these, and it is a new epoch that tells their files to be nobody's.
-            self._catalog.raise_epochs(ended)
+        # A new epoch tells their files to be nobody's. It comes first: what their worker, if it lives, committed later would
+        # count as recorded after the gap began, and end it.
+        self._catalog.raise_epochs([loss.number for loss in losses])
         lasting = {loss.number for loss in losses if self._catalog.lasting_gap(loss.number) is not None}
         gaps = [(loss.number, self._end_of(loss.number, now_us), loss.reason) for loss in losses if loss.number not in lasting]
         if gaps:
@@ -281,9 +294,18 @@ class Keeper:
             for camera in self._cameras.list(removed=True)
             if not camera.records and camera.first_record_us is not None
         ]
-        self._catalog.raise_epochs([number for number in absent if number in in_spool])
-        silent = [number for number in absent if self._catalog.lasting_gap(number) is None]
-        self._catalog.open_gaps([(number, self._end_of(number, now_us), str(Reason.DISABLED)) for number in silent])
+        left = [number for number in absent if number in in_spool]
+        if left:
+            self._catalog.raise_epochs(left)
+        gaps: list[tuple[CameraNumber, int, str]] = []
+        for number in absent:
+            lasting = self._catalog.lasting_gap(number)
+            if lasting is None:
+                gaps.append((number, self._end_of(number, now_us), str(Reason.DISABLED)))
+            elif lasting.reason != Reason.DISABLED:
+                gaps.append((number, now_us, str(Reason.DISABLED)))
+        if gaps:
+            self._catalog.open_gaps(gaps)
 
 
 def _neighbours(tasks: Sequence[_Task], limit: int) -> list[_Task]:

@@ -40,7 +40,9 @@ MAX_REQUEST_BYTES: Final = 64 << 10
 MAX_WAITING: Final = 512
 """Packets looked at for the parameters of a track that its container does not give."""
 
-CLOCK_US: Final = 5 * US
+CLOCK_US: Final = US
+"""How often each track's time is told in the clock that they share; sound is bonded to the picture by it."""
+
 _CLOCK_BASE_US: Final = 1 << 40
 _CODECS: Final = {
     "h264": Codec.H264,
@@ -298,6 +300,19 @@ def _request() -> wire.Request:
     return wire.request_of(line)
 
 
+def why_not_opened(error: Exception, said: str) -> tuple[bool, str]:
+    """Whether it is useless to try again, and a text for people. `said`: libav's own last word."""
+    import av
+
+    if isinstance(error, av.error.ExitError):
+        return False, f"no answer in time{': ' * bool(said)}{said.removesuffix(': Immediate exit requested')}"
+    text = f"{getattr(error, 'strerror', None) or error}{': ' * bool(said)}{said}"
+    if "certificate" in said.lower():
+        return True, f"{text} (name the authority in recording.tls_ca_file)"
+    refused = isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError) or "whitelist" in said
+    return refused, text
+
+
 def run(request: wire.Request, teller: Teller) -> None:
     """Open and relay; whatever ends it is told."""
     import av
@@ -310,12 +325,8 @@ def run(request: wire.Request, teller: Teller) -> None:
                     request.url, mode="r", options=request.options, timeout=(request.open_seconds, request.read_seconds)
                 )
             except (av.FFmpegError, ValueError, OSError) as error:
-                refused = isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError)
                 texts = [text.strip() for _, _, text in said if text.strip()]
-                refused = refused or any("whitelist" in text for text in texts)
-                teller.end(
-                    refused, f"{getattr(error, 'strerror', None) or error}{': ' * bool(texts)}{texts[-1] if texts else ''}"
-                )
+                teller.end(*why_not_opened(error, texts[-1] if texts else ""))
                 return
         av.logging.set_level(None)
         with container:

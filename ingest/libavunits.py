@@ -33,7 +33,7 @@ class Units(Protocol):
 def split_annexb(data: bytes) -> list[bytes]:
     """NAL units of a byte stream (ITU-T H.264 Annex B), without start codes and the zeros that fill up behind them."""
     starts = [found.end() for found in _START_CODE.finditer(data)]
-    ends = [start - 3 for start in starts[1:]] + [len(data)]
+    ends = [start - 3 for start in starts[1:]] + [len(data)] * bool(starts)
     units = (data[start:end].rstrip(b"\x00") for start, end in zip(starts, ends, strict=True))
     return [unit for unit in units if unit]
 

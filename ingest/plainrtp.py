@@ -35,6 +35,9 @@ log = Log("ingest.plainrtp")
 MAX_STRAYS = 256
 """Datagrams that one look discards while the first packet is waited for."""
 
+SETS_US = 15_000_000
+"""A picture without parameter sets for this long will get none."""
+
 
 @dataclass(slots=True, eq=False)
 class _Leg:
@@ -68,6 +71,7 @@ class PlainRtpSource:
         self._duty = RtcpDuty()
         self._rate_bytes = 0.0
         self._swept_us = mono_us
+        self._sets_by_us = 0
         self.playing = False
         self.failure: SourceError | None = None
         path = sdp_path(url)
@@ -106,11 +110,24 @@ class PlainRtpSource:
             if self.playing:
                 for index, packet in self._duty.due(self._media, mono_us):
                     self._udp[index].send_report(packet)
+                self._miss_sets(mono_us)
                 return
             self._prepare()
             self._await_first(mono_us)
         except StreamvaultError as error:
             self._fail(error)
+
+    def _miss_sets(self, mono_us: int) -> None:
+        """Say once why nothing is recorded of a picture that comes: no way to ask the sender for what is missing."""
+        if self._sets_by_us == 0 or mono_us < self._sets_by_us:
+            return
+        self._sets_by_us = 0
+        if any(track.codec.is_video and track.params is None for track in self._recorded):
+            log.warning(
+                "no parameter sets come with the picture",
+                camera=self._shown,
+                hint="let the sender repeat them, or add the camera by an SDP file that has them",
+            )
 
     def _prepare(self) -> None:
         if self._file is not None and self._file.done():
@@ -168,6 +185,7 @@ class PlainRtpSource:
         granted = min(udp.buffer_bytes for udp in self._udp)
         log.info("rtp arrives", camera=self._shown, tracks=len(self._udp), granted_bytes=granted)
         self._swept_us = mono_us
+        self._sets_by_us = mono_us + SETS_US
         self.playing = True
 
     # Media.

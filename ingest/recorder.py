@@ -23,9 +23,6 @@ from vault.ids import CameraNumber, SegmentKey
 from vault.media import GapBefore, SegmentFlag, SegmentHead
 from vault.timebase import us_to_ticks
 
-GAP_US = 2_000_000
-"""Silence longer than this, by the camera's media time and by arrival, is a gap: the segment ends."""
-
 SNAP_US = 500_000
 """A run whose start is found to overlap the previous one by no more than this begins at its end instead. Well below AHEAD_US,
 or a run put right for its camera's clock would begin as wrong as it ended."""
@@ -93,7 +90,7 @@ class Recorder:
         self._tracks = list(tracks)
         self._master = master_index(tracks)
         self._companions = Companions(self._tracks, self._master)
-        self._begin_hold(mono_us, need_key=self._tracks[self._master].codec.is_video)
+        self._begin_hold(need_key=self._tracks[self._master].codec.is_video)
 
     def accept(self, sweep: Sweep) -> None:
         """The complete units of one sweep, in order of completion. The sweep's buffers go back by a `Released` job."""
@@ -157,8 +154,8 @@ class Recorder:
             if sweep.mono_us > segment.close_by_mono_us + LATE_CLOSE_US:
                 self._close(segment)
 
-    def _begin_hold(self, mono_us: int, *, need_key: bool) -> None:
-        self._hold = Hold(self._master, mono_us, need_key=need_key)
+    def _begin_hold(self, *, need_key: bool) -> None:
+        self._hold = Hold(self._master, need_key=need_key)
         self._clock = self._restart = None
         for track in self._tracks:
             track.restart()
@@ -226,7 +223,7 @@ class Recorder:
                     self._place(dts, pts, held, at, length, mark)
         self._finish_sweep(sweep, others, master)
         if rest:
-            self._begin_hold(sweep.mono_us, need_key=bool(rest[0][4] & KEY))
+            self._begin_hold(need_key=bool(rest[0][4] & KEY))
             self._take(replace(sweep, frames=rest))
 
     def _finish_sweep(self, sweep: Sweep, others: list[Frame], master: RecordedTrack) -> None:
@@ -235,7 +232,7 @@ class Recorder:
             self._heard_us = sweep.mono_us
             if master.started:
                 master.heard(sweep.now_us)
-        elif sweep.mono_us - self._heard_us >= GAP_US and (waiting or self._segment is not None):
+        elif sweep.mono_us - self._heard_us >= master.gap_us and (waiting or self._segment is not None):
             # Only the others still come: a segment must not stay open for them.
             self._cut_for_gap(master)
         if others or waiting:
@@ -272,7 +269,7 @@ class Recorder:
         if flags & DAMAGED:
             segment.flags |= SegmentFlag.DAMAGED_INPUT
         step = dts - master.last_dts
-        if master.least_step < step < master.rate:
+        if master.least_step < step < master.gap_ticks:
             master.nominal_ticks = step
         master.last_dts = dts
         segment.track(self._master).add(dts - segment.origins[self._master], pts - dts, size, key, arena, offset)
@@ -351,11 +348,12 @@ class Recorder:
         assert clock is not None
         believed = media > master.last_media and not flags & RESTARTED
         if believed and clock.utc(master.to_us(media)) - sweep.now_us <= AHEAD_US:
-            self._cut_for_gap(master)
+            if not master.is_slow(media):
+                self._cut_for_gap(master)
             return media
         # Silence before this sweep counts for its first unit only.
         silent_us = sweep.mono_us - self._heard_us if master.last_media == self._swept_from else 0
-        if silent_us >= GAP_US:
+        if silent_us >= master.gap_us:
             self._cut_for_gap(master)
             return master.rebase(media, us_to_ticks(silent_us, master.rate))
         self._settle_waiting()

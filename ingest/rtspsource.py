@@ -1,6 +1,7 @@
 """An RTSP camera as a source: sockets around the sans-IO client and the loop over interleaved frames. It never blocks.
 
-Over UDP the packets come through `ingest.udp`; the RTSP connection then only carries the control.
+Tracks over UDP come through `ingest.udp`; where all do, the RTSP connection only carries the control. A camera may also send
+one track by UDP and another interleaved.
 """
 
 from __future__ import annotations
@@ -64,8 +65,10 @@ class RtspSource:
         self._media: list[Track] = []
         self._recorded: list[RecordedTrack] = []
         self._udp: dict[int, UdpTrack] = {}
+        self._interleaved = False
         self._channels: list[Track | Channel | None] = [None] * 256
         self._control: list[tuple[int, bytes]] = []
+        self._datagrams: list[tuple[int, bytes]] = []
         self._reports: list[Report] = []
         self._duty = RtcpDuty()
         self._rate_bytes = 0.0
@@ -112,7 +115,7 @@ class RtspSource:
                     return
                 self._connector = None
                 self._client.start(mono_us)
-            if not self.playing or self._udp:
+            if not self._interleaved:
                 self._read_control(mono_us)
             self._client.tick(mono_us)
             self._follow_events(mono_us)
@@ -120,7 +123,9 @@ class RtspSource:
                 self._rtcp(mono_us)
             self._send()
         except SourceError as error:
-            self.failure = error
+            self.failure = self.failure or error
+        except OSError as error:
+            self.failure = self.failure or SourceError(f"the connection broke: {error.strerror or error}")
 
     def _read_control(self, mono_us: int) -> None:
         """RTSP text outside of sweeps; interleaved frames among it are kept for the first sweep."""
@@ -131,12 +136,12 @@ class RtspSource:
             end = len(self._rest) + count
             _view[: len(self._rest)] = self._rest
             at = 0
-            while at < end and (not self.playing or self._udp):
+            while at < end and not self._interleaved:
                 if _buffer[at] == 0x24 and not self._client.mid_message:
                     size = 4 + int.from_bytes(_view[at + 2 : at + 4], "big")
                     if at + 4 > end or at + size > end:
                         break
-                    if len(self._early) + size <= EARLY_BYTES:
+                    if not self.playing and len(self._early) + size <= EARLY_BYTES:
                         self._early += bytes(_view[at : at + size])
                     at += size
                     continue
@@ -146,7 +151,7 @@ class RtspSource:
                     break
                 at += used
             self._rest = bytes(_view[at:end]) if self._socket is not None else b""
-            if self.playing and not self._udp:
+            if self._interleaved:
                 # What came behind the answer to PLAY is media, its first key frame among it: the first sweep's.
                 self._rest, self._early = self._early + self._rest, b""
                 return
@@ -188,19 +193,25 @@ class RtspSource:
                 self._prepare(event)
             elif isinstance(event, NeedUdpPorts):
                 assert self._socket is not None
+                self._drop_udp(event.track.index)
                 pair = bind_pair(self._socket)
                 self._udp[event.track.index] = UdpTrack(
                     event.track.index, self._media[event.track.index], *pair, shown=self._client.shown
                 )
                 self._client.udp_ports(event.track, pair[0].getsockname()[1], pair[1].getsockname()[1])
             elif isinstance(event, SetupDone):
-                if event.transport.interleaved is None and event.track.index in self._udp and self._socket is not None:
+                if event.transport.interleaved is not None:
+                    self._drop_udp(event.track.index)
+                elif event.track.index in self._udp and self._socket is not None:
                     self._udp[event.track.index].aim(self._socket.getpeername(), event.transport.server_port)
             elif isinstance(event, TrackSkipped):
+                self._drop_udp(event.track.index)
                 log.warning("track not set up", camera=self._client.shown, track=event.track.index, reason=event.reason)
             elif isinstance(event, Playing):
                 self._play()
             elif isinstance(event, Reconnect):
+                if self.playing:
+                    raise SourceError("the camera sent us to another address while it played: connecting anew")
                 self._hang_up()
                 self._dial(mono_us)
             elif isinstance(event, Failed):
@@ -208,8 +219,15 @@ class RtspSource:
             elif isinstance(event, Closed):
                 self.failure = self.failure or SourceError(event.reason)
 
+    def _drop_udp(self, index: int) -> None:
+        udp = self._udp.pop(index, None)
+        if udp is not None:
+            udp.close()
+
     def _prepare(self, event: Described) -> None:
         """Tracks for what is about to be set up. Raises SourceRefused for a stream that cannot be taken apart."""
+        for index in list(self._udp):
+            self._drop_udp(index)
         made = [make_track(track.index, track.media) for track in event.tracks]
         self._media = [one.track for one in made]
         self._recorded = [RecordedTrack(one.codec, one.clock_rate, one.params) for one in made]
@@ -217,6 +235,7 @@ class RtspSource:
     def _play(self) -> None:
         for channel, (track, is_rtcp) in self._client.channels.items():
             self._channels[channel] = RTCP if is_rtcp else self._media[track]
+        self._interleaved = bool(self._client.channels)
         self._duty.begin([track.rate for track in self._recorded], self._now_us)
         self.playing = True
 
@@ -227,11 +246,10 @@ class RtspSource:
             track.begin(arena)
         count = 0
         try:
-            if self._udp:
-                for udp in self._udp.values():
-                    count += udp.receive(frames, self._control, limit_bytes, mono_us)
-            else:
-                count = self._sweep_stream(frames, limit_bytes, mono_us)
+            for udp in self._udp.values():
+                count += udp.receive(frames, self._datagrams, limit_bytes, mono_us)
+            if self._interleaved:
+                count += self._sweep_stream(frames, limit_bytes, mono_us)
         except SourceError as error:
             self.failure = error
         finally:
@@ -241,7 +259,7 @@ class RtspSource:
             recorded.lost_packets = track.lost
         if count:
             self._duty.swept(self._media, mono_us)
-        if self._control:
+        if self._control or self._datagrams:
             self._now_us = mono_us
             self._take_control()
         elapsed = mono_us - self._swept_us
@@ -252,6 +270,8 @@ class RtspSource:
 
     def _sweep_stream(self, frames: list[Frame], limit_bytes: int, mono_us: int) -> int:
         count = 0
+        # A TLS socket gives one record a call, and what it holds decrypted wakes nobody: it is read until it says no.
+        one_by_one = isinstance(self._socket, ssl.SSLSocket)
         while count < limit_bytes and self._socket is not None and self.failure is None:
             have = len(self._rest)
             room = min(limit_bytes - count, BUFFER_BYTES - have)
@@ -262,7 +282,7 @@ class RtspSource:
             count += got
             used = self._consume(have + got, frames, mono_us)
             self._rest = bytes(_view[used : have + got])
-            if got < room:
+            if got < room and not (one_by_one and got):
                 break
             if used == 0 and room == 0:
                 raise SourceError("the camera sends a message without end")
@@ -291,9 +311,11 @@ class RtspSource:
         return wanted_us
 
     def _take_control(self) -> None:
+        """RTCP: interleaved under its channel, by UDP under its track."""
         control, self._control = self._control, []
-        for channel, packet in control:
-            index = self._client.channels.get(channel, (channel, True))[0] if not self._udp else channel
+        datagrams, self._datagrams = self._datagrams, []
+        known = self._client.channels
+        for index, packet in [(known[channel][0], packet) for channel, packet in control if channel in known] + datagrams:
             if index < len(self._media):
                 self._reports.extend(self._duty.received(index, packet, self._now_us))
 
@@ -307,6 +329,7 @@ class RtspSource:
                     self._out += bytes((0x24, channel)) + len(packet).to_bytes(2, "big") + packet
 
     def _hang_up(self) -> None:
+        self._interleaved = False
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -318,6 +341,6 @@ class RtspSource:
             self._send()
         if self._connector is not None:
             self._connector.close()
-        for udp in self._udp.values():
-            udp.close()
+        for index in list(self._udp):
+            self._drop_udp(index)
         self._hang_up()

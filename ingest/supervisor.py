@@ -221,6 +221,14 @@ class Supervisor:
             # A camera that was lost is taken anew a moment later, and only then are its files nobody's.
             pause = ADOPT_FIRST_SECONDS if self._adopt_now.wait(again) else 0
 
+    def _adopt_last(self) -> None:
+        """Nobody records any more: what a worker could not close is closed now, and not at the next start."""
+        deadline_us = self._clock.mono_us() + SHUTDOWN_US
+        try:
+            self._adopter.adopt(lambda: self._clock.mono_us() > deadline_us, current=True)
+        except StreamvaultError as error:
+            log.warning("some files stay open in the spool until the next start", error=str(error))
+
     # What people see, and the end.
 
     def _write_status(self) -> None:
@@ -258,6 +266,7 @@ class Supervisor:
         deadline_us = self._clock.mono_us() + SHUTDOWN_US
         while not self._keeper.stop(0.1) and (mono_us := self._clock.mono_us()) < deadline_us:
             self._break_stuck_lock(mono_us)
+        self._adopt_last()
         self._uploader.stop(LAST_SECONDS)
         self._write_status()
 

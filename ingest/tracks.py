@@ -17,7 +17,12 @@ from vault.timebase import ticks_to_us
 Held = tuple[bytearray | bytes, int, int, int]
 """A master's unit that waits for its decode time: buffer, offset, size, flags."""
 
-_GAP_SECONDS = 2
+GAP_SECONDS = 2
+"""Silence longer than this is a gap: the segment ends. Not for a camera whose pace it is."""
+
+MAX_PACE_SECONDS = 30
+"""A picture each minute is no video: there each silence stays a gap."""
+
 _SAMPLE_TICKS = {Codec.AAC: 1024, Codec.ALAW: 160, Codec.ULAW: 160}
 
 SR_TRUST_US = 5_000
@@ -48,7 +53,8 @@ class RecordedTrack:
         self.sample_ticks = _SAMPLE_TICKS.get(codec, rate // 25)
         self.nominal_ticks = self.sample_ticks
         self.least_step = rate // 240
-        self.gap_ticks = _GAP_SECONDS * rate
+        self.gap_ticks = GAP_SECONDS * rate
+        self._silence = (0, 0)
         self.back_ticks = rate // 2
         self.delay = DelayFilter()
         self.times: DecodeTimes[Held] = DecodeTimes(self._depth())
@@ -70,6 +76,20 @@ class RecordedTrack:
 
     def to_us(self, ticks: int) -> int:
         return ticks_to_us(ticks, self.rate)
+
+    @property
+    def gap_us(self) -> int:
+        return ticks_to_us(self.gap_ticks, self.rate)
+
+    def is_slow(self, media: int) -> bool:
+        """Two silences alike, one right after the other, are the camera's pace and no gaps; from then on they are expected."""
+        step = media - self.last_media
+        ended, before = self._silence
+        self._silence = (media, step)
+        if ended != self.last_media or abs(step - before) * 4 > step or step > MAX_PACE_SECONDS * self.rate:
+            return False
+        self.gap_ticks = 4 * step
+        return True
 
     @property
     def last_us(self) -> int:
@@ -153,31 +173,44 @@ class RecordedTrack:
 
     # The bond to the master: master media time = own media time + lead_us.
 
-    def align(self, master_least_us: int) -> None:
+    def align(self, master: RecordedTrack, master_least_us: int) -> None:
+        """At a run's start: by sender reports where both tracks have had one already, else by arrival."""
         least = self.delay.least_us
         self.aligned = least is not None
         if least is not None:
-            self.lead_us = least - master_least_us
+            by_arrival = least - master_least_us
+            by_report = self._lead_by_reports(master, by_arrival)
+            self.lead_us = by_arrival if by_report is None else by_report
+
+    def _lead_by_reports(self, master: RecordedTrack, by_arrival_us: int) -> int | None:
+        """What sender reports say of the bond, None when they are missing or make no sense."""
+        if self._report is None or master._report is None:
+            return None
+        wanted = self._report_offset_us(self._report) - master._report_offset_us(master._report)
+        return wanted if abs(wanted - by_arrival_us) <= SR_LIMIT_US else None
 
     def realign(self, master: RecordedTrack, master_least_us: int) -> None:
         """At a segment's start: sender reports say best how tracks belong together (RFC 3550 §6.4.1), arrival says it roughly."""
         if not self.aligned or (least := self.delay.least_us) is None:
             return
         by_arrival = least - master_least_us
-        if self._report is not None and master._report is not None:
-            wanted = self._report_offset_us(self._report) - master._report_offset_us(master._report)
-            if abs(wanted - by_arrival) <= SR_LIMIT_US:
-                if abs(wanted - self.lead_us) > SR_TRUST_US:
-                    self.lead_us = wanted
-                return
+        by_report = self._lead_by_reports(master, by_arrival)
+        if by_report is not None:
+            if abs(by_report - self.lead_us) > SR_TRUST_US:
+                self.lead_us = by_report
+            return
         if abs(by_arrival - self.lead_us) > ARRIVAL_TRUST_US:
             self.lead_us = by_arrival
 
     def sender_report(self, ntp_us: int, timestamp: int, clock_utc_us: int | None = None) -> None:
         """RTCP SR: the camera's wall clock at an RTP timestamp."""
-        if not self.started or self._unwrap.last is None:
+        if self.started:
+            near = replace(self._unwrap).unwrap(timestamp) + self._rebase
+        elif self._peek.last is not None:
+            # The run's first second is still held back: its units have been peeked at only.
+            near = replace(self._peek).unwrap(timestamp) + self._rebase + self._peek_shift
+        else:
             return
-        near = replace(self._unwrap).unwrap(timestamp) + self._rebase
         self._report = (ntp_us, near)
         if clock_utc_us is not None:
             self.camera_offset_us = ntp_us - clock_utc_us

@@ -59,6 +59,19 @@ class TrackParams:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Chunks:
+    """Where a track's samples lie one behind the other, as long as possible: arrays of one length, in decode order.
+
+    `first`: number of the stretch's first sample, from 0. `begin`, `end`: its bytes in the file; no stretch begins where the one
+    before it ends.
+    """
+
+    first: Int64s
+    begin: Int64s
+    end: Int64s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TrackTable:
     """Where a track's samples lie in one segment, in decode order; all arrays have the same length.
 
@@ -66,7 +79,7 @@ class TrackTable:
            (audio) and never below.
     `cts`: composition offset, signed (presentation = dts + cts), or None when every one is 0.
     `size`, `offset`: bytes, and where in the file they begin. `sync`: which samples are random access points.
-    `end_dts`: where the last sample ends.
+    `end_dts`: where the last sample ends. `chunks`: what `offset` and `size` say, shorter; None where nobody worked it out.
     """
 
     params: TrackParams
@@ -76,6 +89,7 @@ class TrackTable:
     offset: Int64s
     sync: Bools
     end_dts: int
+    chunks: Chunks | None = None
 
 
 class SegmentFlag(enum.IntFlag):
@@ -145,4 +159,7 @@ class SegmentTable:
 
     @property
     def video(self) -> TrackTable | None:
-        return next((track for track in self.tracks if track.params.codec.is_video), None)
+        for track in self.tracks:
+            if track.params.codec.is_video:
+                return track
+        return None

@@ -107,10 +107,9 @@ class Exchange:
             sent = self._match(message)
             if sent is None:
                 continue
-            if message.status == 401:
-                self._challenged(sent, message)
-            else:
-                yield sent, replace(message, reason=self._authenticator.scrub(message.reason))
+            if message.status == 401 and self._challenged(sent, message):
+                continue
+            yield sent, replace(message, reason=self._authenticator.scrub(message.reason))
 
     def answer(self, request: Request, status: int, reason: str, *, public: bool = False) -> None:
         """Answers a request of the server's."""
@@ -127,16 +126,25 @@ class Exchange:
                 return sent
         return self._pending.popleft() if self._pending else None
 
-    def _challenged(self, sent: Sent, response: Response) -> None:
-        """A nonce may have run out, so one more round with a new one; a second 401 in a row is a wrong password."""
-        stale = self._authenticator.challenged(response.headers.all("www-authenticate"))
-        sent.challenges += 1
-        if sent.challenges >= MAX_CHALLENGES or (sent.challenges > 1 and not stale):
-            raise SourceRefused(
-                f"it refuses the user and password we have (asks for {self._authenticator.offered}): set the right ones for "
-                "this camera, and look whether the camera has locked the account after failed logins"
-            )
+    def _challenged(self, sent: Sent, response: Response) -> bool:
+        """A nonce may have run out, so one more round with a new one; a second 401 in a row is a wrong password.
+
+        False: the answer is to be taken as it is. A refused keep-alive must not end a stream that the camera still sends.
+        """
+        try:
+            stale = self._authenticator.challenged(response.headers.all("www-authenticate"))
+            sent.challenges += 1
+            if sent.challenges >= MAX_CHALLENGES or (sent.challenges > 1 and not stale):
+                raise SourceRefused(
+                    f"it refuses the user and password we have (asks for {self._authenticator.offered}): set the right ones for "
+                    "this camera, and look whether the camera has locked the account after failed logins"
+                )
+        except SourceRefused:
+            if sent.purpose is Purpose.KEEP_ALIVE:
+                return False
+            raise
         self._transmit(sent)
+        return True
 
     def _transmit(self, sent: Sent) -> None:
         if len(self._pending) >= MAX_PENDING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import selectors
 import socket
@@ -92,7 +93,9 @@ class Server:
     def stop(self) -> None:
         """From any thread: end `run`."""
         self._stopping.set()
-        self._wake_in.send(b"\0")
+        # The loop may have ended by itself and closed its end already.
+        with contextlib.suppress(OSError):
+            self._wake_in.send(b"\0")
 
     def listening(self) -> int:
         """How many connections are open; from any thread."""

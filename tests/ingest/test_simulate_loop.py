@@ -56,6 +56,11 @@ def test_slices_delimiters_and_parameter_sets_are_as_asked() -> None:
     assert without.video.params.sets == loop.video.params.sets != ()
 
 
+def test_h265_pictures_may_have_slices_too() -> None:
+    loop = make_loop(replace(SMALL, codec=Codec.H265, slices=2), loop_cache())
+    assert {sum(nal_type(Codec.H265, nal) < 32 for nal in unit.nals) for unit in loop.video.units} == {2}
+
+
 @pytest.mark.parametrize(
     ("codec", "rate", "block"), [(Codec.AAC, 16_000, 1024), (Codec.ALAW, 8_000, 160), (Codec.ULAW, 8_000, 160)]
 )

@@ -27,6 +27,7 @@ from index.check_objects import Level, ObjectCheck
 from index.growing import growing_intervals
 from index.node import Node, open_node
 from index.timeline import Gap
+from ingest.orphans import workers
 from ingest.simulate.loop import LoopSpec
 from ingest.simulate.run import Simulator, SimulatorOptions, start
 from ingest.simulate.stage import SentUnit
@@ -151,6 +152,13 @@ class TestNode:
                 continue
         return [pid for pid in found if alive(pid)]
 
+    def is_up(self) -> bool:
+        """Whether the supervisor has taken the data folder."""
+        try:
+            return (self.folder.run / "supervisor.lock").read_text().strip() == str(self.pid)
+        except FileNotFoundError:
+            return False
+
     def status(self) -> dict[str, Any]:
         """The cameras of `run/status.json` by number."""
         try:
@@ -167,10 +175,14 @@ class TestNode:
     def growing(self, epoch_above: int = 0) -> bool:
         """Whether every camera has footage in an open file of an epoch above that."""
         for number in self.numbers:
-            files = [path for path in self.spool_files(number) if _epoch_of(path) > epoch_above and _size(path) > 3000]
+            files = [path for path in self.spool_files(number) if epoch_of(path) > epoch_above and _size(path) > 3000]
             if not files:
                 return False
         return True
+
+    def last_epoch(self) -> int:
+        """The highest of any file, in spool or store."""
+        return max((epoch_of(path) for path in (*self.spool_files(), *self.segment_paths())), default=0)
 
     def wait_recording(self, seconds: float = 30, epoch_above: int = 0) -> None:
         wait_until(lambda: self.growing(epoch_above), seconds, f"footage; the log says\n{self.log[-3000:]}")
@@ -178,6 +190,8 @@ class TestNode:
     def stop(self, seconds: float = 40) -> int:
         """SIGTERM, and the exit code."""
         assert self.process is not None
+        # Before that it would end as any program does, without a word.
+        wait_until(self.is_up, 20, "a supervisor")
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=seconds)
         self.process = None
@@ -186,20 +200,22 @@ class TestNode:
     def kill(self) -> list[int]:
         """SIGKILL to the supervisor only; the workers it had."""
         assert self.process is not None
-        workers = self.worker_pids()
+        had = self.worker_pids()
         self.process.kill()
         self.process.wait()
         self.process = None
-        return workers
+        return had
+
+    def workers_left(self) -> set[int]:
+        """Of this data folder, whoever started them."""
+        return {pid for pid in workers(self.folder.run) if alive(pid)}
 
     def close(self) -> None:
         """End whatever still runs of ours."""
         if self.process is not None:
-            workers = self.worker_pids()
-            self.process.kill()
-            self.process.wait()
-            for pid in workers:
-                end(pid)
+            self.kill()
+        for pid in self.workers_left():
+            end(pid)
         self.simulator.stop()
 
     # What is there.
@@ -302,7 +318,7 @@ def _nal_digests(unit: bytes) -> Iterator[bytes]:
         at += 4 + size
 
 
-def _epoch_of(path: Path) -> int:
+def epoch_of(path: Path) -> int:
     return int(path.stem.split("-")[1])
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-import multiprocessing
 import os
 import signal
 import threading
@@ -43,8 +42,8 @@ def _put(fault: dict[str, Any], marker: Path) -> None:
             os.close(os.open(marker, os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
             return
-        if fault.get("raise"):
-            raise RuntimeError("a fault that nobody foresaw")
+        if "raise" in fault:
+            raise {"RuntimeError": RuntimeError, "SystemExit": SystemExit}[fault["raise"]]("a fault that nobody foresaw")
         if fault.get("hang"):
             time.sleep(fault["hang"])
             return
@@ -72,15 +71,16 @@ def _prepare() -> None:
         holder, last = _find(name)
         assert hasattr(holder, last)
         setattr(holder, last, value)
-    here = "worker" if multiprocessing.parent_process() is not None else "supervisor"
+    here = "supervisor" if __name__ == "__main__" else "worker"
     markers = Path(TOLD["markers"])
     for number, fault in enumerate(TOLD.get("faults", [])):
         marker = markers / f"{number:03d}"
         if not marker.exists():
             if fault.get("who", "worker") == here:
                 _put(fault, marker)
-            # One after the other: the next one is for the next process.
-            return
+            if "raise" not in fault and "hang" not in fault:
+                # One after the other: the next one is for the next process.
+                return
 
 
 def main() -> None:

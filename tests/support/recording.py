@@ -58,6 +58,7 @@ class Recorded:
     samples: list[list[Sample]]
     finished: Finished | None = None
     fragments: int = 0
+    closed: bytes | None = None
 
     @property
     def start_us(self) -> int:
@@ -83,11 +84,15 @@ class Recorded:
     def write(self, path: Path) -> Path:
         """The closed file on disk."""
         assert self.finished is not None
+        if self.closed is not None:
+            path.write_bytes(self.closed)
+            return path
         done = self.finished
         info = SegmentInfo(self.opened.head, done.end_us, done.end_us, "default", 0, done.flags, done.clock_offset_us)
         data = self.file + self.builder.closing(info, done.end_dts)
         at, header = self.builder.mdat_header()
         data[at : at + len(header)] = header
+        self.closed = bytes(data)
         path.write_bytes(data)
         return path
 

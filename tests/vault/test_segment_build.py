@@ -13,7 +13,8 @@ from vault.errors import UsageError
 from vault.media import Codec, SegmentFlag, SegmentInfo, TrackParams
 from vault.segment.build import SegmentBuilder, TrackRun
 from vault.segment.params import video_params
-from vault.segment.read import FileSource, read_open, read_tail
+from vault.segment.read import read_open, read_tail
+from vault.source import FileSource
 
 CASES = {
     "h264 and late aac": lambda: [video_track(encode_h264()), audio_track(encode_aac(), first_dts=480)],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,11 @@ from tests.support.segments import (
     write_closed,
 )
 from tests.support.streams import encode_aac, encode_alaw, encode_h264, encode_h265
-from vault.errors import Damaged, NotFound, StoreError, UsageError
+from vault.errors import Damaged, NotFound, UsageError
 from vault.media import Codec, GapBefore, SegmentFlag, SegmentInfo, SegmentTable, TrackTable
 from vault.segment.build import SegmentBuilder, TrackRun
-from vault.segment.read import FileSource, read_closed, read_open, read_tail, tail_length, utc_of
+from vault.segment.read import read_closed, read_open, read_tail, tail_length, utc_of
+from vault.source import FileSource
 
 NOW_US = START_US + 90_000_000
 
@@ -155,22 +155,6 @@ def test_media_time_becomes_utc_by_the_rate_of_the_head() -> None:
     assert utc_of(make_head(), 90_000 * 60, 90_000) == START_US + 60_000_000
     assert utc_of(make_head(rate_ppm=500.0), 90_000 * 60, 90_000) == START_US + 60_030_000
     assert utc_of(make_head(rate_ppm=-500.0), 8_000 * 60, 8_000) == START_US + 59_970_000
-
-
-def test_a_file_source_gives_exactly_what_was_asked_for(tmp_path: Path) -> None:
-    path = tmp_path / "bytes"
-    path.write_bytes(bytes(range(100)))
-    with FileSource(path) as source:
-        assert (source.size, source.read(10, 3), source.read(100, 0)) == (100, b"\x0a\x0b\x0c", b"")
-        with pytest.raises(Damaged, match="ends at 100"):
-            source.read(95, 6)
-        with pytest.raises(UsageError):
-            source.read(-1, 6)
-    with pytest.raises(NotFound):
-        FileSource(tmp_path / "none")
-    os.mkdir(tmp_path / "folder")
-    with FileSource(tmp_path / "folder") as source, pytest.raises(StoreError):
-        source.read(0, 1)
 
 
 def test_offsets_past_4_gib_are_kept() -> None:

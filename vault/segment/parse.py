@@ -6,18 +6,26 @@ memory than a few times their own length. Raises Damaged for whatever we do not 
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
 from vault.errors import Damaged
-from vault.media import Int32s, Int64s, SegmentHead, SegmentInfo, TrackParams, TrackTable, UInt32s
+from vault.media import Bools, Chunks, Int32s, Int64s, SegmentHead, SegmentInfo, TrackParams, TrackTable, UInt32s
 from vault.segment.boxes import Span, by_kind, children, need, u32
 from vault.segment.entries import parse_entry
 from vault.segment.private import decode
-from vault.segment.tables import sample_offsets
 
 MAX_TRACKS = 16
 """Tracks of one segment; one more is refused."""
+
+_MAX_KNOWN_BYTES = 2_048
+"""A longer `stsd` is parsed each time: what is remembered must stay small, whoever wrote it."""
+
+_ALL_SYNC: Bools = np.ones(1 << 14, np.bool_)
+_ALL_SYNC.flags.writeable = False
+"""One array for all tracks whose samples are all random access points, which is every track of audio."""
 
 Boxes = dict[bytes, Span]
 
@@ -45,12 +53,7 @@ def parse_closed_moov(
     tables = []
     for number, trak in enumerate(traks, 1):
         params, stbl = _track(data, trak, number)
-        table = _table(data, params, stbl, first[number - 1])
-        if len(table.offset):
-            ends = table.offset + table.size
-            if int(table.offset.min()) < samples_from or int(ends.max()) > samples_to:
-                raise Damaged(f"samples of track {number} lie outside bytes {samples_from} to {samples_to}")
-        tables.append(table)
+        tables.append(_table(data, params, stbl, first[number - 1], (samples_from, samples_to)))
     return info, tuple(tables)
 
 
@@ -79,10 +82,21 @@ def _track(data: bytes, trak: Span, number: int) -> tuple[TrackParams, Boxes]:
     stbl = need(by_kind(data, minf.body, minf.end), b"stbl", 8)
     boxes = by_kind(data, stbl.body, stbl.end)
     stsd = need(boxes, b"stsd", 16)
-    entries = list(children(data, stsd.body + 8, stsd.end))
-    if len(entries) != 1 or u32(data, stsd.body + 4) != 1:
+    if stsd.end - stsd.start > _MAX_KNOWN_BYTES:
+        return _description(data[stsd.start : stsd.end], number, timescale), boxes
+    return _known_description(data[stsd.start : stsd.end], number, timescale), boxes
+
+
+def _description(stsd: bytes, number: int, timescale: int) -> TrackParams:
+    entries = list(children(stsd, 16, len(stsd)))
+    if len(entries) != 1 or u32(stsd, 12) != 1:
         raise Damaged(f"track {number} has {len(entries)} sample descriptions; a segment's track has one")
-    return parse_entry(data, entries[0], timescale), boxes
+    return parse_entry(stsd, entries[0], timescale)
+
+
+_known_description = functools.lru_cache(maxsize=256)(_description)
+"""A camera's segments describe their tracks by the same bytes: parsed once, and one object that compares at once. Bounded in
+number and in bytes; what is refused is not kept."""
 
 
 def _numbers(
@@ -99,19 +113,14 @@ def _numbers(
     return np.frombuffer(data, dtype, count * columns, span.body + 8)
 
 
-def _table(data: bytes, params: TrackParams, boxes: Boxes, first_dts: int) -> TrackTable:
+def _table(data: bytes, params: TrackParams, boxes: Boxes, first_dts: int, room: tuple[int, int]) -> TrackTable:
     size = _sizes(data, boxes)
     count = len(size)
     dts, end_dts = _decode_times(data, boxes, count, first_dts)
     cts = _composition(data, boxes, count) if b"ctts" in boxes else None
-    sync = np.ones(count, dtype=np.bool_)
-    if b"stss" in boxes:
-        numbers = _numbers(data, boxes, b"stss", 1).astype(np.int64)
-        if len(numbers) and (int(numbers.min()) < 1 or int(numbers.max()) > count):
-            raise Damaged(f"stss names a sample outside 1 to {count}")
-        sync[:] = False
-        sync[numbers - 1] = True
-    return TrackTable(params, dts, cts, size, _offsets(data, boxes, size), sync, end_dts)
+    sync = _sync(data, boxes, count) if b"stss" in boxes else _all_sync(count)
+    offset, chunks = _offsets(data, boxes, size, room)
+    return TrackTable(params, dts, cts, size, offset, sync, end_dts, chunks)
 
 
 def _sizes(data: bytes, boxes: Boxes) -> UInt32s:
@@ -125,12 +134,19 @@ def _sizes(data: bytes, boxes: Boxes) -> UInt32s:
 
 def _decode_times(data: bytes, boxes: Boxes, count: int, first_dts: int) -> tuple[Int64s, int]:
     entries = _numbers(data, boxes, b"stts", 2).astype(np.int64)
+    if len(entries) == 2 and int(entries[0]) == count and int(entries[1]) > 0:
+        # All samples last equally long, as audio's mostly do.
+        step = int(entries[1])
+        end_dts = first_dts + count * step
+        return np.arange(first_dts, end_dts, step, dtype=np.int64), end_dts
     deltas = _unroll(entries[0::2], entries[1::2], count, "stts")
     if count and int(entries[1::2].min()) <= 0:
         raise Damaged("stts has samples that last no time")
-    ends = np.cumsum(deltas)
-    ends += first_dts
-    return ends - deltas, int(ends[-1]) if count else first_dts
+    times = np.empty(count + 1, np.int64)
+    times[0] = 0
+    deltas.cumsum(out=times[1:])
+    times += first_dts
+    return times[:-1], int(times[-1])
 
 
 def _composition(data: bytes, boxes: Boxes, count: int) -> Int32s:
@@ -139,26 +155,72 @@ def _composition(data: bytes, boxes: Boxes, count: int) -> Int32s:
 
 
 def _unroll(counts: Int64s, values: Int64s, count: int, kind: str) -> Int64s:
-    if int(counts.sum()) != count:
-        raise Damaged(f"{kind} is of {int(counts.sum())} samples; there are {count}")
-    return np.repeat(values, counts)
+    total = int(counts.sum())
+    if total != count:
+        raise Damaged(f"{kind} is of {total} samples; there are {count}")
+    return values.repeat(counts)
 
 
-def _offsets(data: bytes, boxes: Boxes, size: UInt32s) -> Int64s:
+def _sync(data: bytes, boxes: Boxes, count: int) -> Bools:
+    numbers = _numbers(data, boxes, b"stss", 1).astype(np.int64)
+    sync = np.zeros(count, np.bool_)
+    if len(numbers):
+        if int(numbers.min()) < 1 or int(numbers.max()) > count:
+            raise Damaged(f"stss names a sample outside 1 to {count}")
+        sync[numbers - 1] = True
+    return sync
+
+
+def _all_sync(count: int) -> Bools:
+    if count <= len(_ALL_SYNC):
+        return _ALL_SYNC[:count]
+    return np.ones(count, np.bool_)
+
+
+def _offsets(data: bytes, boxes: Boxes, size: UInt32s, room: tuple[int, int]) -> tuple[Int64s, Chunks]:
+    """Where the samples lie, each and in stretches, all inside the file's bytes `[room[0], room[1])`."""
     kind, dtype = (b"co64", ">u8") if b"co64" in boxes else (b"stco", ">u4")
-    chunks = _numbers(data, boxes, kind, 1, dtype=dtype).astype(np.int64)
-    runs = _numbers(data, boxes, b"stsc", 3).astype(np.int64)
-    counts = np.zeros(0, dtype=np.int64)
-    if len(runs):
-        first, per_chunk = runs[0::3], runs[1::3]
-        spans = np.empty(len(first), dtype=np.int64)
-        np.subtract(first[1:], first[:-1], out=spans[:-1])
-        spans[-1] = len(chunks) + 1 - first[-1]
-        if int(first[0]) != 1 or int(spans.min()) < 1 or int(per_chunk.min()) < 1:
-            raise Damaged("stsc does not say how many samples each chunk has")
-        counts = np.repeat(per_chunk, spans)
-    if len(counts) != len(chunks) or int(counts.sum()) != len(size):
-        raise Damaged(
-            f"stsc is of {len(counts)} chunks and {int(counts.sum())} samples; there are {len(chunks)} and {len(size)}"
-        )
-    return sample_offsets(chunks, counts, size)
+    begin = _numbers(data, boxes, kind, 1, dtype=dtype).astype(np.int64)
+    counts = _chunk_counts(_numbers(data, boxes, b"stsc", 3).astype(np.int64), len(begin))
+    # With a 0 in front, a sum's last value is the total and its other values are where each chunk begins.
+    sample = _sums(counts)
+    if int(sample[-1]) != len(size):
+        raise Damaged(f"stsc is of {int(sample[-1])} samples in {len(begin)} chunks; there are {len(size)}")
+    sums = _sums(size)
+    at = sums[sample]
+    # A chunk's samples lie between its own ends, so that 100 chunks need looking at and not each sample. Where they begin is
+    # compared first: the sum of a begin far outside and a length would not fit 64 bits.
+    end = begin + (at[1:] - at[:-1])
+    if len(begin) and not (room[0] <= int(begin.min()) and int(begin.max()) <= room[1] and int(end.max()) <= room[1]):
+        raise Damaged(f"samples of a track lie outside bytes {room[0]} to {room[1]}")
+    offset = (begin - at[:-1]).repeat(counts)
+    offset += sums[:-1]
+    breaks = begin[1:] != end[:-1]
+    if breaks.all():
+        return offset, Chunks(sample[:-1], begin, end)
+    opens = np.concatenate(([0], np.flatnonzero(breaks) + 1))
+    closes = np.append(opens[1:] - 1, len(end) - 1)
+    return offset, Chunks(sample[opens], begin[opens], end[closes])
+
+
+def _chunk_counts(runs: Int64s, chunks: int) -> Int64s:
+    """How many samples each chunk has, from the entries of `stsc` (§8.7.4)."""
+    if not len(runs):
+        if chunks:
+            raise Damaged(f"stsc is of no chunks; there are {chunks}")
+        return np.zeros(0, np.int64)
+    spans = np.empty(len(runs) // 3, np.int64)
+    np.subtract(runs[3::3], runs[:-3:3], out=spans[:-1])
+    spans[-1] = chunks + 1 - runs[-3]
+    # The spans add up to the number of chunks, so that none is longer than the table of offsets.
+    if int(runs[0]) != 1 or int(spans.min()) < 1 or int(runs[1::3].min()) < 1:
+        raise Damaged("stsc does not say how many samples each chunk has")
+    return runs[1::3].repeat(spans)
+
+
+def _sums(values: Int64s | UInt32s) -> Int64s:
+    """0, and the sum up to and with each value."""
+    out = np.empty(len(values) + 1, np.int64)
+    out[0] = 0
+    values.cumsum(dtype=np.int64, out=out[1:])
+    return out

@@ -1,26 +1,23 @@
-"""Reading a segment: a closed one by its tail, an open one by its fragments; and where the bytes come from.
+"""Reading a segment: a closed one by its tail, an open one by its fragments.
 
-Decoding tables belongs to `vault.segment.parse` and `vault.segment.walk`.
+Decoding tables belongs to `vault.segment.parse` and `vault.segment.walk`; where bytes come from to `vault.source`.
 """
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
 
-from vault.errors import Damaged, NotFound, StoreError, UsageError
+from vault.errors import Damaged, NotFound
 from vault.media import SegmentHead, SegmentInfo, SegmentTable, TrackTable
 from vault.segment.boxes import Span, children, u32
 from vault.segment.build import MAX_MOOF_BYTES, MAX_OPENING_BYTES
 from vault.segment.movie import FTYP, HEADER_BYTES, HEADER_OFFSET
 from vault.segment.parse import parse_closed_moov, parse_open_moov
-from vault.segment.private import TRAILER_BYTES, decode_trailer
+from vault.segment.private import TRAILER_BYTES, Trailer, decode_trailer
 from vault.segment.walk import Run, Walked, parse_moof
+from vault.source import ByteSource
 from vault.timebase import US
 
 FIRST_TAIL_BYTES = 65_536
@@ -30,71 +27,6 @@ MAX_TAIL_BYTES = 64 << 20
 MAX_FRAGMENTS = 100_000
 _MOOF_READ_BYTES = 4_096
 _SAMPLES_FROM = HEADER_OFFSET + HEADER_BYTES
-
-
-class ByteSource(Protocol):
-    """Bytes of one file or object at given places."""
-
-    @property
-    def size(self) -> int:
-        """Length in bytes, as it was when the source was opened."""
-        ...
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset`. Raises Damaged when they are not there."""
-        ...
-
-
-class FileSource:
-    """A ByteSource over a file, which may grow meanwhile. Closed by `close` or by leaving the `with` block."""
-
-    __slots__ = ("_fd", "_path", "_size")
-
-    def __init__(self, path: Path | str) -> None:
-        """Raises NotFound when there is no such file, StoreError when it cannot be opened."""
-        self._path = Path(path)
-        self._fd = -1
-        try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self._size = os.fstat(self._fd).st_size
-        except FileNotFoundError as error:
-            raise NotFound(f"no file {self._path.name} to read in {self._path.parent}") from error
-        except OSError as error:
-            self.close()
-            raise StoreError(f"opening {self._path} to read: {error.strerror}") from error
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    def fileno(self) -> int:
-        """The file descriptor, for calls of the system that take one."""
-        return self._fd
-
-    def read(self, offset: int, length: int) -> bytes:
-        if offset < 0 or length < 0:
-            raise UsageError(f"cannot read {length} bytes at {offset}")
-        try:
-            data = os.pread(self._fd, length, offset)
-            while len(data) < length and (more := os.pread(self._fd, length - len(data), offset + len(data))):
-                data += more
-        except OSError as error:
-            raise StoreError(f"reading {length} bytes at {offset} of {self._path}: {error.strerror}") from error
-        if len(data) != length:
-            raise Damaged(f"{self._path.name} ends at {offset + len(data)}; bytes to {offset + length} were to be there")
-        return data
-
-    def close(self) -> None:
-        """Give the file descriptor back; a second call does nothing."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,28 +50,35 @@ def utc_of(head: SegmentHead, ticks: int, timescale: int) -> int:
 def tail_length(source: ByteSource) -> int:
     """Length of a closed segment's tail: closing `moov` and trailer. Raises Damaged for a file that is not closed."""
     length = min(source.size, TRAILER_BYTES)
-    return _tail_bytes(source.read(source.size - length, length), source.size)
+    return _trailer(source.read(source.size - length, length), source.size).tail_bytes
 
 
-def read_closed(source: ByteSource) -> SegmentTable:
-    """A closed segment, by one read of its tail, or two where it is long. Raises Damaged for anything else."""
+def read_closed(source: ByteSource, tail_bytes: int = FIRST_TAIL_BYTES) -> SegmentTable:
+    """A closed segment, by one read of its tail, or two where it is long. Raises Damaged for anything else.
+
+    `tail_bytes`: how much is read at once, for who knows the tail's length; it is only a guess, and the trailer decides.
+    """
     size = source.size
-    length = min(size, FIRST_TAIL_BYTES)
+    length = min(size, max(tail_bytes, TRAILER_BYTES), MAX_TAIL_BYTES)
     tail = source.read(size - length, length)
-    needed = _tail_bytes(tail, size)
-    if needed > length:
-        tail = source.read(size - needed, needed)
-    return read_tail(tail, size)
+    trailer = _trailer(tail, size)
+    if trailer.tail_bytes > length:
+        tail = source.read(size - trailer.tail_bytes, trailer.tail_bytes)
+        trailer = _trailer(tail, size)
+    return _parse_tail(tail, trailer, size)
 
 
 def read_tail(tail: bytes, file_size: int) -> SegmentTable:
     """A closed segment from the last bytes of its file, at least its whole tail. Raises Damaged."""
-    needed = _tail_bytes(tail, file_size)
+    return _parse_tail(tail, _trailer(tail, file_size), file_size)
+
+
+def _parse_tail(tail: bytes, trailer: Trailer, file_size: int) -> SegmentTable:
+    needed = trailer.tail_bytes
     if needed > len(tail):
         raise Damaged(f"the segment's tail has {needed} bytes; {len(tail)} were given")
     start, end = len(tail) - needed, len(tail) - TRAILER_BYTES
-    trailer = decode_trailer(tail)
-    if trailer is None or zlib.crc32(memoryview(tail)[start:end]) != trailer.crc:
+    if zlib.crc32(memoryview(tail)[start:end]) != trailer.crc:
         raise Damaged("the segment's closing moov is not what was written: its CRC differs")
     moov = next(children(tail, start, end), None)
     if moov is None or moov.kind != b"moov":
@@ -226,7 +165,7 @@ def _opening(source: ByteSource) -> tuple[SegmentHead, Walked, int]:
     raise NotFound(f"the segment's opening is not whole: {size} bytes")
 
 
-def _tail_bytes(tail: bytes, file_size: int) -> int:
+def _trailer(tail: bytes, file_size: int) -> Trailer:
     trailer = decode_trailer(tail)
     if trailer is None:
         raise Damaged("the file does not end as a closed segment does: it is open, cut or foreign")
@@ -237,4 +176,4 @@ def _tail_bytes(tail: bytes, file_size: int) -> int:
             f"the segment's trailer tells of a file of {trailer.file_bytes} bytes with a tail of {trailer.tail_bytes}; "
             f"the file has {file_size}"
         )
-    return trailer.tail_bytes
+    return trailer

@@ -16,9 +16,10 @@ from vault.media import SegmentFlag, SegmentInfo, SegmentTable, TrackTable
 from vault.segment.boxes import u32
 from vault.segment.movie import FREE_HEADER, HEADER_BYTES, HEADER_OFFSET, mdat_header
 from vault.segment.private import encode_trailer
-from vault.segment.read import ByteSource, FileSource, Walk, end_of, read_closed, tail_length, walk_fragments
+from vault.segment.read import Walk, end_of, read_closed, tail_length, walk_fragments
 from vault.segment.tables import closing_moov
 from vault.segment.walk import Run
+from vault.source import ByteSource, FileSource
 
 _PAGE = 4_096
 

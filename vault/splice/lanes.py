@@ -99,8 +99,8 @@ class TimeMap:
 
     def ticks(self, piece: int, part: Part, stored: Int64s, timescale: int) -> Floats:
         """Clip ticks, exact, of a segment's own ticks."""
-        base = (part.start_us - self.origins_us[piece]) * timescale / US
-        exact: Floats = np.multiply(stored, part.us_per_second / US, dtype=np.float64) + base
+        exact: Floats = np.multiply(stored, part.us_per_second / US, dtype=np.float64)
+        exact += (part.start_us - self.origins_us[piece]) * timescale / US
         return exact
 
     def end_tick(self, timescale: int) -> int:
@@ -205,7 +205,9 @@ def _piece_times(
     stored = table.dts[piece.first : piece.last]
     cts = None if table.cts is None else table.cts[piece.first : piece.last]
     if piece.is_shown and piece.instants_us is None:
-        grid = on_grid(time.ticks(at, piece.part, stored, timescale) + preroll, floor)
+        exact = time.ticks(at, piece.part, stored, timescale)
+        exact += preroll
+        grid = on_grid(exact, floor)
         if cts is None:
             return grid, None
         # A closed segment's decode times are its presentation times, sorted; so a sample's presentation is one of them.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vault.media import Bools, Int64s
+from vault.media import Bools, Chunks, Int64s
 from vault.splice.lanes import Fill, Lane, Take
 
 LITERAL = -1
@@ -73,6 +73,16 @@ class _Builder:
         self.lengths.append(lengths)
         self.at += int(ends[-1]) if len(ends) else 0
         return starts
+
+    def add_one(self, source: int, offset: int, length: int) -> int:
+        """Append one extent; returns where it begins in the payload."""
+        start = self.at
+        for column, value in zip(
+            (self.starts, self.sources, self.offsets, self.lengths), (start, source, offset, length), strict=True
+        ):
+            column.append(np.array([value], np.int64))
+        self.at += length
+        return start
 
 
 def lay_out(lanes: Sequence[Lane], sources: Sequence[int], inserts: Sequence[Insert] = ()) -> Layout:
@@ -136,20 +146,48 @@ def _lay_piece(
 ) -> None:
     numbers, begins, stops = [], [], []
     for _, take in takes:
-        offset = take.table.offset[take.first : take.last]
-        ends = offset + take.table.size[take.first : take.last]
-        breaks = np.flatnonzero(offset[1:] != ends[:-1])
-        first = np.empty(len(breaks) + 1, np.int64)
-        first[0] = 0
-        np.add(breaks, 1, out=first[1:])
-        numbers.append(take.number + first)
-        begins.append(offset[first])
-        stops.append(np.concatenate((ends[breaks], ends[-1:])))
+        stretches = _stretches(take)
+        numbers.append(stretches.first + take.number)
+        begins.append(stretches.begin)
+        stops.append(stretches.end)
     all_begins, all_stops = np.concatenate(begins), np.concatenate(stops)
-    order = np.argsort(all_begins, kind="stable")
+    order = all_begins.argsort(kind="stable")
     sorted_begins, sorted_stops = all_begins[order], all_stops[order]
+    joins = _joins(sorted_begins, sorted_stops, takes)
+    if joins.all() and (insert is None or not len(insert.at)):
+        # One extent, as nearly every piece of a long clip is: a third of what the general way takes.
+        begin = int(sorted_begins[0])
+        places = all_begins + (build.add_one(source, begin, int(sorted_stops[-1]) - begin) - begin)
+    else:
+        places = _lay_extents(build, source, (order, sorted_begins, sorted_stops, joins), insert)
+    at = 0
+    for (number, take), mine in zip(takes, numbers, strict=True):
+        chunks[number].append((mine, places[at : at + len(mine)], np.full(len(mine), take.entry)))
+        at += len(mine)
+
+
+def _stretches(take: Take) -> Chunks:
+    """Where the samples of a take lie one behind the other; known where all of a segment's track is taken."""
+    table = take.table
+    if table.chunks is not None and take.last - take.first == len(table.size):
+        return table.chunks
+    offset = table.offset[take.first : take.last]
+    ends = offset + table.size[take.first : take.last]
+    breaks = np.flatnonzero(offset[1:] != ends[:-1])
+    first = np.empty(len(breaks) + 1, np.int64)
+    first[0] = 0
+    np.add(breaks, 1, out=first[1:])
+    return Chunks(first, offset[first], np.concatenate((ends[breaks], ends[-1:])))
+
+
+def _lay_extents(
+    build: _Builder, source: int, stretches: tuple[Int64s, Int64s, Int64s, Bools], insert: Insert | None
+) -> Int64s:
+    """Append a piece that is more than one range. `stretches`: their order of bytes, where they begin and end in that order, and
+    which join the one before. Returns where each comes to lie in the payload."""
+    order, sorted_begins, sorted_stops, joins = stretches
     fresh = np.ones(len(order), np.bool_)
-    fresh[1:] = ~_joins(sorted_begins, sorted_stops, takes)
+    fresh[1:] = ~joins
     opens = np.flatnonzero(fresh)
     extent_begins: Int64s = sorted_begins[opens]
     extent_stops: Int64s = np.concatenate((sorted_stops[opens[1:] - 1], sorted_stops[-1:]))
@@ -163,10 +201,7 @@ def _lay_piece(
         grown = len(insert.literal) * np.searchsorted(insert.at, sorted_begins)
         places[order] = starts[extent_of] + (sorted_begins - extent_begins[extent_of]) + grown
         _add_split(build, source, extent_begins, extent_stops, insert)
-    at = 0
-    for (number, take), mine in zip(takes, numbers, strict=True):
-        chunks[number].append((mine, places[at : at + len(mine)], np.full(len(mine), take.entry)))
-        at += len(mine)
+    return places
 
 
 def _joins(begins: Int64s, stops: Int64s, takes: list[tuple[int, Take]]) -> Bools:

@@ -100,13 +100,15 @@ def _lane(params: TrackParams, tables: list[tuple[int, TrackTable]], selection: 
             media_time = max(0, min(nominal, round(-float(exact[0]))))
             if exact[0] > 0:
                 _lead_in(build, round(float(exact[0])))
+            exact += media_time
         else:
             # A new segment's audio may begin inside the last sample of the one before.
-            late = int(np.searchsorted(exact + media_time, build.expected - nominal / 2))
+            exact += media_time
+            late = int(exact.searchsorted(build.expected - nominal / 2))
             first, exact = first + late, exact[late:]
             if last <= first:
                 continue
-        times = on_grid(exact + media_time, build.floor)
+        times = on_grid(exact, build.floor)
         build.fill(at - 1, int(times[0]))
         _add_with_holes(build, at, piece, table, first, times)
     if not build.takes:

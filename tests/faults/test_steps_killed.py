@@ -1,0 +1,98 @@
+"""SIGKILL at every step of W1 to W4 and of the close, before and after it; then whatever was durable is committed, once.
+
+Each fault happens in a process of its own, one after the other: the worker (or supervisor) that replaces a killed one is given
+the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.node import TestNode, end, epoch_of, wait_until
+from tests.support.probe import decode_errors
+
+SHORT = {"segment_seconds": 2, "sync_seconds": 0.2, "workers": 1}
+
+# A worker's first segments last no two seconds here, so that each life comes to its close within three.
+WORKER: list[dict[str, Any]] = [
+    {"at": "vault.spool:Spool.create", "when": "after"},
+    {"at": "ingest.writer:append", "call": 1, "when": "after"},
+    {"at": "ingest.writer:append", "call": 4, "when": "before"},
+    {"at": "ingest.closer:append", "when": "before"},
+    {"at": "ingest.closer:append", "when": "after"},
+    {"at": "ingest.closer:overwrite", "when": "before"},
+    {"at": "ingest.closer:overwrite", "when": "after"},
+    {"at": "ingest.closer:fd_digest", "when": "after"},
+    {"at": "index.catalog:Catalog.commit", "when": "before"},
+    {"at": "index.writes:SegmentWriter.insert", "when": "after"},
+    {"at": "index.catalog:Catalog.commit", "when": "after"},
+]
+SUPERVISOR: list[dict[str, Any]] = [
+    {"at": "vault.store.local:LocalStore.put_files", "when": "before"},
+    {"at": "vault.store.local:LocalStore.put_files", "when": "after"},
+    {"at": "index.catalog:Catalog.settle", "when": "after"},
+    {"at": "vault.spool:Spool.remove", "when": "after"},
+    {"at": "ingest.adopter:recover", "when": "after"},
+]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[TestNode]:
+    made = TestNode(tmp_path / "data")
+    yield made
+    made.close()
+
+
+def assert_whole(node: TestNode, kills: int) -> None:
+    """Everything is committed once and plays; what is missing is what the kills cost."""
+    assert node.spool_files() == []
+    assert node.findings() == []
+    for number in node.numbers:
+        compared = node.compare(number)
+        assert compared.strange == []
+        assert compared.found > 15 * kills
+        assert len(compared.missing) <= 25 * 2 * (kills + 1)
+    for path in node.segment_paths():
+        assert decode_errors(path) == ""
+
+
+@pytest.mark.slow
+def test_a_worker_killed_at_any_step_of_a_segments_life_leaves_nothing_torn(node: TestNode) -> None:
+    faults = [fault | {"who": "worker"} for fault in WORKER]
+    node.start(faults=faults, **SHORT)
+    wait_until(lambda: len(list(node.markers.iterdir())) == len(faults), 90, f"faults;\n{node.log[-2000:]}")
+    last = node.last_epoch()
+    node.wait_recording(epoch_above=last)
+    assert node.stop() == 0
+    node.start(**SHORT)
+    wait_until(lambda: all(epoch_of(path) > last for path in node.spool_files()), 30, "adopted files")
+    assert node.stop() == 0
+    assert_whole(node, len(faults))
+
+
+@pytest.mark.slow
+def test_a_supervisor_killed_at_any_step_after_the_commit_leaves_nothing_torn(node: TestNode) -> None:
+    for number, fault in enumerate(SUPERVISOR):
+        if fault["at"].endswith("recover"):
+            # Something must be there to adopt.
+            last = node.last_epoch()
+            node.start(**SHORT)
+            node.wait_recording(epoch_above=last)
+            for pid in node.kill():
+                end(pid)
+        node.start(faults=[fault | {"who": "supervisor"} for fault in SUPERVISOR[: number + 1]], **SHORT)
+        assert node.process is not None
+        assert node.process.wait(timeout=30) == -9
+        node.process = None
+        assert (node.markers / f"{number:03d}").exists()
+        wait_until(lambda: not node.workers_left(), 20, "workers that end by themselves")
+    last = node.last_epoch()
+    node.start(**SHORT)
+    node.wait_recording(epoch_above=last)
+    wait_until(lambda: all(epoch_of(path) > last for path in node.spool_files()), 30, "adoption")
+    assert node.stop() == 0
+    assert_whole(node, len(SUPERVISOR))
