@@ -232,6 +232,7 @@ def import_(session: Session, file: Path, dry_run: bool) -> None:
     from index.camera_table import MAX_FILE_BYTES, Problem, read_table
     from index.cameras import NewCamera
     from vault.files import store_error
+    from vault.secrets import redact
 
     try:
         with file.open("rb") as stream:
@@ -249,9 +250,9 @@ def import_(session: Session, file: Path, dry_run: bool) -> None:
         rows = []
         for line in lines:
             if line.id in taken:
-                problems.append(Problem(line.row, f"there is a camera {line.id} already"))
+                problems.append(Problem(line.row, "there is a camera of this id already"))
             if (line.site or DEFAULT_SITE) not in sites:
-                problems.append(Problem(line.row, f"there is no site {plain((line.site or '')[:80])!r}"))
+                problems.append(Problem(line.row, f"there is no such site; known are {', '.join(sorted(sites)[:10])}"))
             credentials = (line.user, line.password or "") if line.user is not None else None
             try:
                 url, secret = sealed(line.url, credentials, box)
@@ -260,7 +261,7 @@ def import_(session: Session, file: Path, dry_run: bool) -> None:
                 continue
             rows.append(NewCamera(line.id, url, secret, line.site or DEFAULT_SITE, line.name, line.transport))
         for problem in sorted(problems, key=lambda problem: problem.row):
-            click.echo(f"{file}: row {problem.row}: {plain(problem.text)}", err=True)
+            click.echo(f"{file}: row {problem.row}: {redact(plain(problem.text))}", err=True)
         if problems:
             raise ConfigError(f"{file}: {counted(len(problems), 'problem')}; nothing was imported")
         if not dry_run:

@@ -1,6 +1,7 @@
 """Cameras from a CSV file: bytes in, rows or row-numbered problems out. Whether a site or an id exists is the registry's to say.
 
-A row is numbered as a spreadsheet numbers it: the header line is row 1. No problem ever quotes a URL or a password.
+A row is numbered as a spreadsheet numbers it: the header line is row 1. No problem ever quotes a value: in a row that has
+slipped by a column any of them may be a password.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def read_table(data: bytes) -> tuple[list[CameraLine], list[Problem]]:
             try:
                 line = _line(row, columns, cells)
                 if line.id in seen:
-                    raise UsageError(f"camera {line.id} stands in row {seen[line.id]} already")
+                    raise UsageError(f"the id stands in row {seen[line.id]} already")
                 seen[line.id] = row
                 lines.append(line)
             except UsageError as error:
@@ -112,15 +113,20 @@ def _decode(data: bytes) -> str | Problem:
 
 def _header(cells: list[str]) -> tuple[list[str], str | None]:
     columns = [cell.lower() for cell in cells]
-    for name in columns:
+    for number, name in enumerate(columns, 1):
         if name not in COLUMNS:
-            near = difflib.get_close_matches(name, COLUMNS, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            return columns, f"unknown column {name[:40]!r}{hint} The columns are {', '.join(COLUMNS)}, divided by commas"
+            return columns, f"{_unknown(number, name)} The columns are {', '.join(COLUMNS)}, divided by commas"
         if columns.count(name) > 1:
             return columns, f"column {name} stands twice"
     missing = [name for name in REQUIRED if name not in columns]
     return columns, f"column {missing[0]} is missing" if missing else None
+
+
+def _unknown(number: int, name: str) -> str:
+    """What to say of a header cell that names no column. Without a header line it is a camera's address, or its password."""
+    near = [] if ";" in name else difflib.get_close_matches(name, COLUMNS, 1)
+    hint = f"did you mean {near[0]}?" if near else "is the header line missing, or is it divided by ; and not by commas?"
+    return f"column {number} has a name we do not know: {hint}"
 
 
 def _line(row: int, columns: list[str], cells: list[str]) -> CameraLine:
@@ -134,9 +140,15 @@ def _line(row: int, columns: list[str], cells: list[str]) -> CameraLine:
             raise UsageError(f"{what} is longer than {MAX_TEXT_CHARS} characters or has control characters in it")
     transport = values.get("transport", "").lower() or "auto"
     if transport not in TRANSPORTS:
-        raise UsageError(f"transport {transport[:20]!r} is none of {', '.join(TRANSPORTS)}")
+        raise UsageError(f"transport is none of {', '.join(TRANSPORTS)}")
     if not values["url"]:
         raise UsageError("url is empty")
+    try:
+        named = camera_id(values["id"])
+    except UsageError:
+        raise UsageError(
+            "the camera id is not usable: 1 to 64 letters, digits, '-', '_' or '.', starting and ending with a letter or digit"
+        ) from None
     split = split_url(values["url"])
     user, password = values.get("user") or None, values.get("password") or None
     if password and not user:
@@ -144,6 +156,6 @@ def _line(row: int, columns: list[str], cells: list[str]) -> CameraLine:
     if user and split.user is not None:
         raise UsageError("credentials stand in the url and in the columns too; leave one out")
     return CameraLine(
-        row, camera_id(values["id"]), split.url, values.get("site") or None, name, transport,
+        row, named, split.url, values.get("site") or None, name, transport,
         user if user else split.user, password if user else split.password,
     )  # fmt: skip

@@ -227,14 +227,17 @@ def stop_on_signals() -> Iterator[threading.Event]:
 def output_file(path: Path, *, replace: bool) -> Iterator[int]:
     """A descriptor to write the file `path` through: it appears whole under its name or not at all.
 
-    Mode 0600: it holds footage. `-` and devices are for the caller. Raises UsageError when `path` is taken and `replace` is
-    false, StoreError, StoreFull.
+    Mode 0600: it holds footage. `-` is for the caller. Raises UsageError when `path` is taken and `replace` is false, or is no
+    regular file (a device, a pipe, a symbolic link): replacing one would break what others do with it; StoreError, StoreFull.
     """
     from vault.files import FILE_MODE, store_error
 
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file in it")
-    if path.exists() and not replace:
+    taken = os.path.lexists(path)
+    if taken and (path.is_symlink() or not path.is_file()):
+        raise UsageError(f"{path}: is no regular file; name another one (-o - is standard output)")
+    if taken and not replace:
         raise UsageError(f"{path}: is there already; name another file or say --force")
     temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     try:

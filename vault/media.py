@@ -70,6 +70,14 @@ class Chunks:
     begin: Int64s
     end: Int64s
 
+    @classmethod
+    def of(cls, offset: Int64s, size: UInt32s) -> Chunks:
+        """From where each sample begins, and its bytes."""
+        ends = offset + size
+        breaks = np.flatnonzero(offset[1:] != ends[:-1])
+        first = np.concatenate((np.zeros(min(len(offset), 1), np.int64), breaks + 1))
+        return cls(first, offset[first], np.concatenate((ends[breaks], ends[-1:])))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackTable:
@@ -78,18 +86,26 @@ class TrackTable:
     `dts`: decode time, ticks of `params.timescale` since the segment's start instant; strictly rising. May begin above 0
            (audio) and never below.
     `cts`: composition offset, signed (presentation = dts + cts), or None when every one is 0.
-    `size`, `offset`: bytes, and where in the file they begin. `sync`: which samples are random access points.
-    `end_dts`: where the last sample ends. `chunks`: what `offset` and `size` say, shorter; None where nobody worked it out.
+    `size`: bytes; `chunks`: where in the file they lie. `sync`: which samples are random access points.
+    `end_dts`: where the last sample ends.
     """
 
     params: TrackParams
     dts: Int64s
     cts: Int32s | None
     size: UInt32s
-    offset: Int64s
+    chunks: Chunks
     sync: Bools
     end_dts: int
-    chunks: Chunks | None = None
+
+    @property
+    def offset(self) -> Int64s:
+        """Where in the file each sample begins. Worked out at each call, since a long clip needs it of its ends only."""
+        chunks, before = self.chunks, self.size.cumsum(dtype=np.int64)
+        before -= self.size
+        offset: Int64s = (chunks.begin - before[chunks.first]).repeat(np.diff(chunks.first, append=len(self.size)))
+        offset += before
+        return offset
 
 
 class SegmentFlag(enum.IntFlag):

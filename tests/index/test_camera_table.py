@@ -55,15 +55,16 @@ def test_blank_lines_count_as_rows_and_are_passed_over() -> None:
     [
         ("", 1, "no camera in the file"),
         ("id,url\n", 1, "no camera in the file"),
-        ("id,ulr\na,b\n", 1, "did you mean url?"),
+        ("id,ulr\na,b\n", 1, "column 2 has a name we do not know: did you mean url? The columns are id, url,"),
+        ("id;url\na;b\n", 1, "column 1 has a name we do not know: is the header line missing, or is it divided by ;"),
         ("id\na\n", 1, "column url is missing"),
         ("id,url,id\n", 1, "column id stands twice"),
         ("id,url\na\n", 2, "has 1 fields where the header line has 2"),
         ("id,url\na,\n", 2, "url is empty"),
         ("id,url\na b,rtsp://192.0.2.1/\n", 2, "camera id"),
         ("id,url\na,nowhere\n", 2, "scheme"),
-        ("id,url,transport\na,rtsp://192.0.2.1/,quic\n", 2, "transport 'quic' is none of auto, tcp, udp"),
-        ("id,url\na,rtsp://192.0.2.1/\na,rtsp://192.0.2.2/\n", 3, "camera a stands in row 2 already"),
+        ("id,url,transport\na,rtsp://192.0.2.1/,quic\n", 2, "transport is none of auto, tcp, udp"),
+        ("id,url\na,rtsp://192.0.2.1/\na,rtsp://192.0.2.2/\n", 3, "the id stands in row 2 already"),
         ("id,url,user,password\na,rtsp://192.0.2.1/,,w\n", 2, "there is a password and no user"),
         ("id,url,user\na,rtsp://u@192.0.2.1/,v\n", 2, "credentials stand in the url and in the columns too"),
         ('id,url\na,"rtsp://192.0.2.1/\n', 2, "is not CSV"),
@@ -100,3 +101,21 @@ def test_no_problem_quotes_a_url(text: str) -> None:
     secret = "Zx81geheim"
     _, wrong = read_table(f"id,url,site\nx y,rtsp://u:{secret}@{text},\n".encode())
     assert not [problem for problem in wrong if secret in problem.text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cam-1;rtsp://admin:TOPSECRET@192.0.2.1/x\n",
+        "cam-1,rtsp://192.0.2.1/x,admin,TOPSECRET\n",
+        "id,url,TOPSECRET\n",
+        "id,url,passwordTOPSECRET\n",
+        "id,url,transport,user\na,rtsp://192.0.2.1/,TOPSECRET,u\n",
+        "id,url\nTOPSECRET!,rtsp://192.0.2.1/\n",
+        "id,url\nTOPSECRET,rtsp://192.0.2.1/\nTOPSECRET,rtsp://192.0.2.2/\n",
+        "id,url\na,TOPSECRET\n",
+    ],
+)
+def test_a_file_without_its_header_or_with_a_slipped_row_gives_no_password_away(text: str) -> None:
+    (problem,) = problems(text)
+    assert "topsecret" not in problem.text.lower()

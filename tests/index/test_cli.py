@@ -147,8 +147,8 @@ def test_an_import_is_all_or_nothing(run: Run, tmp_path: Path, capsys: pytest.Ca
     )
     assert run("camera", "import", str(file)) == 2
     err = capsys.readouterr().err
-    assert "row 3: there is a camera cam-1 already" in err
-    assert "row 4: there is no site 'nowhere'" in err
+    assert "row 3: there is a camera of this id already" in err
+    assert "row 4: there is no such site" in err
     assert "row 5: cameras are not recorded over ftp" in err
     assert "3 problems; nothing was imported" in err
     file.write_text(f"id,url,name\ncam-2,rtsp://u:{SECRET}@192.0.2.2/s,南门\n", encoding="gb18030")
@@ -159,6 +159,14 @@ def test_an_import_is_all_or_nothing(run: Run, tmp_path: Path, capsys: pytest.Ca
     assert run("camera", "show", "cam-2", "--json") == 0
     shown = json.loads(out_of(capsys))
     assert (shown["name"], shown["credentials"]) == ("南门", True)
+
+
+def test_an_import_that_fails_shows_no_password(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "cameras.csv"
+    for text in (f"cam-1;rtsp://u:{SECRET}@192.0.2.1/x\n", f"id,url,site\ncam-1,rtsp://192.0.2.1/,{SECRET}\n"):
+        file.write_text(text)
+        assert run("camera", "import", str(file)) == 2
+        assert SECRET not in capsys.readouterr().err
 
 
 def test_what_is_not_there_has_exit_code_3(run: Run, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
         made.add("rtsps", secured.url(1).replace(f"rtsp://127.0.0.1:{secured.port}", f"rtsps://127.0.0.1:{port}"))
         made.start(tls_ca_file=str(pem))
         made.wait_recording(*NAMES)
-        wait_until(lambda: all(len(made.files(name)) > SEGMENTS for name in NAMES), 60, "segments")
+        wait_until(lambda: all(len(made.files(name)) > SEGMENTS for name in NAMES), 90, "segments")
         made.stop()
         yield made
 

@@ -162,7 +162,7 @@ class Station:
     def recording(self, name: str) -> bool:
         return self.status(name).get("state") == "recording"
 
-    def wait_recording(self, *names: str, seconds: float = 30) -> None:
+    def wait_recording(self, *names: str, seconds: float = 60) -> None:
         wait_until(lambda: all(map(self.recording, names)), seconds, f"recording of {names}: {[*map(self.status, names)]}")
 
     # What is there.

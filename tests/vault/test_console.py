@@ -67,6 +67,21 @@ def test_a_folder_is_no_file_and_a_missing_folder_is_said(tmp_path: Path) -> Non
         write(tmp_path / "none" / "a", b"")
 
 
+@pytest.mark.parametrize("replace", [False, True])
+def test_what_is_no_regular_file_is_left_alone(tmp_path: Path, replace: bool) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "dangling").symlink_to(tmp_path / "none")
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for name in ("fifo", "dangling", "link"):
+        with pytest.raises(UsageError, match="no regular file"):
+            write(tmp_path / name, b"new", replace=replace)
+    assert (tmp_path / "fifo").is_fifo()
+    assert (tmp_path / "dangling").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_now_is_the_same_moment_in_every_option_of_a_call() -> None:
     session = Session(clock=ManualClock(1_000 * US))
     context = click.Context(click.Command("x"), obj=session)

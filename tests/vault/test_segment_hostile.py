@@ -8,6 +8,7 @@ import itertools
 import struct
 import zlib
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 from tests.support.segments import Written, audio_track, make_head, make_segment, opaque_track, video_track
 from tests.support.streams import encode_aac, encode_alaw, encode_h264, encode_h265
 from vault.errors import Damaged, NotFound, UsageError
-from vault.media import Codec, GapBefore, SegmentFlag, SegmentInfo, TrackParams
+from vault.media import Chunks, Codec, GapBefore, SegmentFlag, SegmentInfo, TrackParams, TrackTable
 from vault.segment.boxes import Span, box, by_kind, children, full_box
 from vault.segment.entries import parse_entry, sample_entry
 from vault.segment.params import aac_params, video_params
 from vault.segment.private import TRAILER_BYTES, decode, encode_head, encode_info, encode_trailer
 from vault.segment.read import read_closed, read_open, read_tail
+from vault.segment.tables import closing_moov
 
 NUMBERS = st.sampled_from([0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF])
 
@@ -129,6 +131,28 @@ def test_a_trailer_that_claims_a_tail_of_gigabytes_is_refused_before_reading() -
     with pytest.raises(Damaged, match="tail of 1099511627776"):
         read_closed(source)
     assert source.most_bytes <= 65_536
+
+
+@pytest.mark.parametrize("begin", [0, 47, 1 << 40, 2**63 - 50, 2**63 - 1])
+def test_a_sample_outside_the_file_is_damaged_even_where_its_end_leaves_64_bits(begin: int) -> None:
+    at = np.array([begin], np.int64)
+    one = np.zeros(1, np.int64)
+    table = TrackTable(
+        TrackParams(Codec.OPAQUE, 90_000), one, None, np.array([100], np.uint32), Chunks(one, at, at), one == 0, 3_600
+    )
+    moov = closing_moov([table], segment().info)
+    with pytest.raises(Damaged, match="outside bytes 48 to"):
+        read_tail(moov + encode_trailer(moov, 1 << 20), (1 << 20) + len(moov) + TRAILER_BYTES)
+
+
+@pytest.mark.parametrize("guess", [0, 1, TRAILER_BYTES, 1_000, 1 << 30])
+def test_a_wrong_guess_of_the_tails_length_only_costs_a_second_read(guess: int) -> None:
+    written = segment()
+    table = read_closed(BytesSource(written.closed_bytes), guess)
+    assert [len(track.dts) for track in table.tracks] == [len(track.dts) for track in written.tracks]
+    source = BytesSource(written.closed_bytes)
+    read_closed(source, len(written.closing))
+    assert source.most_bytes == len(written.closing)
 
 
 def test_boxes_that_do_not_fit_are_damaged() -> None:

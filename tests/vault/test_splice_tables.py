@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.streams import encode_aac
 from vault.errors import NotFound
 from vault.ids import CameraNumber, SegmentKey
-from vault.media import Codec, SegmentFlag, SegmentHead, SegmentInfo, SegmentTable, TrackParams, TrackTable
+from vault.media import Chunks, Codec, SegmentFlag, SegmentHead, SegmentInfo, SegmentTable, TrackParams, TrackTable
 from vault.segment.params import aac_params
 from vault.source import BytesSource
 from vault.splice.cover import cover, order
@@ -51,7 +51,7 @@ def made_up(
     head = SegmentHead(key, "cam-1", rate_ppm, None, SegmentFlag.NONE)
     end_us = start_us + round(frames * 3600 * (1e6 + rate_ppm) / 90_000)
     info = SegmentInfo(head, end_us, end_us, "default", 0, SegmentFlag.NONE)
-    table = TrackTable(VIDEO, dts, cts, size, offset, sync, frames * 3600)
+    table = TrackTable(VIDEO, dts, cts, size, Chunks.of(offset, size), sync, frames * 3600)
     data = b"".join((start_us // 1000 * 100 + n & 0xFFFFFFFF).to_bytes(4, "big") for n in range(frames))
     return Part(SegmentTable(info, (table,), len(data)), BytesSource(data))
 

@@ -14,7 +14,7 @@ from operator import sub
 import numpy as np
 
 from vault.errors import UsageError
-from vault.media import SegmentHead, SegmentInfo, TrackParams, TrackTable
+from vault.media import Chunks, SegmentHead, SegmentInfo, TrackParams, TrackTable
 from vault.segment.boxes import box, full_box
 from vault.segment.entries import sample_entry
 from vault.segment.movie import FREE_HEADER, FTYP, HEADER_OFFSET, mdat_header, mvhd, trak
@@ -100,7 +100,7 @@ class _Samples:
             np.array(self.dts, dtype=np.int64),
             cts,
             size,
-            sample_offsets(np.array(self.chunk_offsets, dtype=np.int64), counts, size),
+            Chunks.of(sample_offsets(np.array(self.chunk_offsets, dtype=np.int64), counts, size), size),
             np.array(self.sync, dtype=np.bool_),
             end_dts,
         )

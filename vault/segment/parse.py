@@ -119,8 +119,7 @@ def _table(data: bytes, params: TrackParams, boxes: Boxes, first_dts: int, room:
     dts, end_dts = _decode_times(data, boxes, count, first_dts)
     cts = _composition(data, boxes, count) if b"ctts" in boxes else None
     sync = _sync(data, boxes, count) if b"stss" in boxes else _all_sync(count)
-    offset, chunks = _offsets(data, boxes, size, room)
-    return TrackTable(params, dts, cts, size, offset, sync, end_dts, chunks)
+    return TrackTable(params, dts, cts, size, _chunks(data, boxes, size, room), sync, end_dts)
 
 
 def _sizes(data: bytes, boxes: Boxes) -> UInt32s:
@@ -177,30 +176,29 @@ def _all_sync(count: int) -> Bools:
     return np.ones(count, np.bool_)
 
 
-def _offsets(data: bytes, boxes: Boxes, size: UInt32s, room: tuple[int, int]) -> tuple[Int64s, Chunks]:
-    """Where the samples lie, each and in stretches, all inside the file's bytes `[room[0], room[1])`."""
+def _chunks(data: bytes, boxes: Boxes, size: UInt32s, room: tuple[int, int]) -> Chunks:
+    """Where the samples lie, all inside the file's bytes `[room[0], room[1])`."""
     kind, dtype = (b"co64", ">u8") if b"co64" in boxes else (b"stco", ">u4")
     begin = _numbers(data, boxes, kind, 1, dtype=dtype).astype(np.int64)
     counts = _chunk_counts(_numbers(data, boxes, b"stsc", 3).astype(np.int64), len(begin))
-    # With a 0 in front, a sum's last value is the total and its other values are where each chunk begins.
-    sample = _sums(counts)
-    if int(sample[-1]) != len(size):
-        raise Damaged(f"stsc is of {int(sample[-1])} samples in {len(begin)} chunks; there are {len(size)}")
-    sums = _sums(size)
-    at = sums[sample]
+    after = counts.cumsum()
+    total = int(after[-1]) if len(after) else 0
+    if total != len(size):
+        raise Damaged(f"stsc is of {total} samples in {len(begin)} chunks; there are {len(size)}")
+    if not len(begin):
+        return Chunks(begin, begin, begin)
+    first = after - counts
     # A chunk's samples lie between its own ends, so that 100 chunks need looking at and not each sample. Where they begin is
     # compared first: the sum of a begin far outside and a length would not fit 64 bits.
-    end = begin + (at[1:] - at[:-1])
-    if len(begin) and not (room[0] <= int(begin.min()) and int(begin.max()) <= room[1] and int(end.max()) <= room[1]):
+    end = begin + np.add.reduceat(size, first, dtype=np.int64)
+    if not (room[0] <= int(begin.min()) and int(begin.max()) <= room[1] and int(end.max()) <= room[1]):
         raise Damaged(f"samples of a track lie outside bytes {room[0]} to {room[1]}")
-    offset = (begin - at[:-1]).repeat(counts)
-    offset += sums[:-1]
     breaks = begin[1:] != end[:-1]
     if breaks.all():
-        return offset, Chunks(sample[:-1], begin, end)
+        return Chunks(first, begin, end)
     opens = np.concatenate(([0], np.flatnonzero(breaks) + 1))
     closes = np.append(opens[1:] - 1, len(end) - 1)
-    return offset, Chunks(sample[opens], begin[opens], end[closes])
+    return Chunks(first[opens], begin[opens], end[closes])
 
 
 def _chunk_counts(runs: Int64s, chunks: int) -> Int64s:
@@ -216,11 +214,3 @@ def _chunk_counts(runs: Int64s, chunks: int) -> Int64s:
     if int(runs[0]) != 1 or int(spans.min()) < 1 or int(runs[1::3].min()) < 1:
         raise Damaged("stsc does not say how many samples each chunk has")
     return runs[1::3].repeat(spans)
-
-
-def _sums(values: Int64s | UInt32s) -> Int64s:
-    """0, and the sum up to and with each value."""
-    out = np.empty(len(values) + 1, np.int64)
-    out[0] = 0
-    values.cumsum(dtype=np.int64, out=out[1:])
-    return out

@@ -58,6 +58,9 @@ def read_closed(source: ByteSource, tail_bytes: int = FIRST_TAIL_BYTES) -> Segme
 
     `tail_bytes`: how much is read at once, for who knows the tail's length; it is only a guess, and the trailer decides.
     """
+    # A clip of a day comes here 1,440 times. The 61 tails of an hour with AAC take 9.2 ms, open and read included: 14.0 ms while
+    # each box went through a generator, each description was parsed anew and each sample's place was worked out
+    # (benchmarks/splice_hour.py's material, CPython 3.11, CPU time, least of 60, 2-core EPYC VM that others used, 2026-11-22).
     size = source.size
     length = min(size, max(tail_bytes, TRAILER_BYTES), MAX_TAIL_BYTES)
     tail = source.read(size - length, length)

@@ -51,7 +51,7 @@ def sample_offsets(chunk_offsets: Int64s, chunk_counts: Int64s, sizes: UInt32s) 
 
 def _stbl(track: TrackTable) -> bytes:
     count = len(track.dts)
-    if not (len(track.size) == len(track.offset) == len(track.sync) == count):
+    if not (len(track.size) == len(track.sync) == count):
         raise UsageError(f"a track's tables have different lengths: {count} times and {len(track.size)} sizes")
     boxes = [full_box(b"stsd", 0, 0, _COUNT.pack(1), sample_entry(track.params)), _stts(track)]
     if track.cts is not None and track.cts.any():
@@ -77,12 +77,8 @@ def _stts(track: TrackTable) -> bytes:
 
 def _stsc_stco(track: TrackTable) -> bytes:
     """Chunks are the stretches where samples lie one behind the other: one a track and fragment."""
-    offset = track.offset
-    begins = np.ones(len(offset), dtype=np.bool_)
-    np.not_equal(offset[1:], offset[:-1] + track.size[:-1], out=begins[1:])
-    starts = np.flatnonzero(begins)
-    per_chunk = np.diff(starts, append=len(offset))
-    chunk_offsets = offset[starts]
+    starts, chunk_offsets = track.chunks.first, track.chunks.begin
+    per_chunk = np.diff(starts, append=len(track.size))
     run_starts = np.flatnonzero(np.diff(per_chunk, prepend=-1))
     runs = np.empty((len(run_starts), 3), dtype=">u4")
     runs[:, 0] = run_starts + 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vault.errors import Damaged
-from vault.media import Bools, Int32s, Int64s, TrackParams, TrackTable, UInt32s
+from vault.media import Bools, Chunks, Int32s, Int64s, TrackParams, TrackTable, UInt32s
 from vault.segment.boxes import Span, by_kind, children, need, u32, u64
 
 _NON_SYNC = 0x10000
@@ -104,16 +104,17 @@ class Walked:
 def _join(params: TrackParams, runs: list[Run]) -> TrackTable:
     if not runs:
         none = np.zeros(0, dtype=np.int64)
-        return TrackTable(params, none, None, none.astype(np.uint32), none, none.astype(np.bool_), 0)
+        return TrackTable(params, none, None, none.astype(np.uint32), Chunks(none, none, none), none.astype(np.bool_), 0)
     cts = None
     if any(run.cts is not None for run in runs):
         cts = np.concatenate([run.cts if run.cts is not None else np.zeros(len(run.dts), np.int32) for run in runs])
+    size = np.concatenate([run.size for run in runs])
     return TrackTable(
         params,
         np.concatenate([run.dts for run in runs]),
         cts,
-        np.concatenate([run.size for run in runs]),
-        np.concatenate([run.offset for run in runs]),
+        size,
+        Chunks.of(np.concatenate([run.offset for run in runs]), size),
         np.concatenate([run.sync for run in runs]),
         runs[-1].end_dts,
     )

@@ -33,8 +33,9 @@ def insert_sets(selection: Selection, lane: Lane) -> list[Insert]:
         source = selection.pieces[take.piece].part.source
         keys = np.flatnonzero(take.table.sync[take.first : take.last])
         at: list[int] = []
+        offsets = take.table.offset
         for key in keys.tolist():
-            offset, size = int(take.table.offset[take.first + key]), int(take.table.size[take.first + key])
+            offset, size = int(offsets[take.first + key]), int(take.table.size[take.first + key])
             place = _place(source, offset, size, params)
             if place is not None:
                 at.append(offset + place)
