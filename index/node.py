@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
+from index.bond import IndexBond
 from index.cameras import Cameras
 from index.catalog import Catalog
 from index.environment import Environment
@@ -16,6 +17,8 @@ from vault.clock import Clock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.spool import Spool
+from vault.store.bound import BoundStore
+from vault.store.choose import open_store
 from vault.store.interface import ObjectStore
 from vault.store.local import LocalStore
 
@@ -58,7 +61,9 @@ def open_node(folder: DataFolder, config: Config, clock: Clock, *, create: bool 
     with ExitStack() as stack:
         environment = stack.enter_context(Environment(folder.index, config.index.map_bytes, clock, create=create))
         spool = stack.enter_context(Spool(folder.spool))
-        store = stack.enter_context(closing(LocalStore(folder.store(config))))
+        # Opened when it is used: a store that is away must not keep a node from recording.
+        bound = BoundStore(lambda: open_store(folder.path, config.store, clock), IndexBond(environment), clock)
+        store = stack.enter_context(closing(bound))
         # Objects of the registry wait in the spool under the very key that they will have in the store.
         waiting = stack.enter_context(closing(LocalStore(folder.spool)))
         yield Node(folder, config, clock, environment, spool, store, Registry(environment, waiting))

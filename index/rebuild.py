@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from index.bond import IndexBond
 from index.cameras import Camera, adopt_camera, camera_document, camera_from
 from index.catalog import Catalog, RowsRefused
 from index.check import cameras_of
@@ -29,6 +30,7 @@ from vault.ids import CameraId, CameraNumber, SegmentKey, camera_id
 from vault.segment.read import read_closed, tail_length
 from vault.source import ByteSource
 from vault.spool import Spool
+from vault.store.bound import marker_of
 from vault.store.interface import ObjectStore
 from vault.store.local import LocalStore
 
@@ -75,6 +77,9 @@ def rebuild(
         raise Refused(f"rebuilding the index into {target_path}: it is not empty; name a new folder")
     clock = clock or SystemClock()
     with Environment(target_path, map_bytes, clock) as environment, closing(LocalStore(spool.root)) as waiting:
+        # The new index belongs to the store it is made from.
+        if (store_id := marker_of(store)) is not None:
+            IndexBond(environment).bind(store_id)
         work = _Rebuild(environment, store, spool, waiting, clock, hash_bytes, progress)
         work.registry()
         work.segments()

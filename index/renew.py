@@ -13,7 +13,7 @@ from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.files import store_error, sync_folder
 from vault.spool import Spool
-from vault.store.local import LocalStore
+from vault.store.choose import open_store
 
 
 def renew(
@@ -28,7 +28,7 @@ def renew(
     with folder.supervisor_lock():
         try:
             shutil.rmtree(fresh, ignore_errors=True)
-            with Spool(folder.spool) as spool, closing(LocalStore(folder.store(config))) as store:
+            with Spool(folder.spool) as spool, closing(open_store(folder.path, config.store, clock)) as store:
                 result = rebuild(
                     store, spool, fresh, progress, hash_bytes=hash_bytes, map_bytes=config.index.map_bytes, clock=clock
                 )

@@ -1,13 +1,14 @@
 """The configuration: strict TOML into frozen values. Each default stands at its field, with its bounds and its meaning.
 
 What a value does belongs to whoever reads it; a key that nothing reads does not belong here. No secret stands in this file:
-credentials of cameras are sealed in the registry.
+credentials of cameras are sealed in the registry, the object store's are in the environment or a file of their own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 import zoneinfo
 from collections.abc import Mapping
@@ -24,6 +25,11 @@ MAX_LINE_BYTES = 4096
 
 _T = TypeVar("_T")
 
+_ENDPOINT = re.compile(r"https?://(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
+_PREFIX = re.compile(r"(?=.{1,200}$)[A-Za-z0-9_=+-][A-Za-z0-9_=+.-]*(?:/[A-Za-z0-9_=+-][A-Za-z0-9_=+.-]*)*/?")
+_REGION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
 
 def _number(default: _T, low: float, high: float, doc: str) -> _T:
     """A field that must lie in `[low, high]`; its type is that of the field."""
@@ -34,6 +40,12 @@ def _number(default: _T, low: float, high: float, doc: str) -> _T:
 def _text(default: str, doc: str, choices: tuple[str, ...] = ()) -> str:
     """A field of text, at most 1,024 characters; one of `choices` where there are any. It may be empty if its default is."""
     made: str = field(default=default, metadata={"choices": choices, "doc": doc})
+    return made
+
+
+def _flag(default: bool, doc: str) -> bool:
+    """A field that is true or false."""
+    made: bool = field(default=default, metadata={"doc": doc})
     return made
 
 
@@ -84,8 +96,24 @@ class Retention:
 class Store:
     """`[store]`: where closed segments go."""
 
-    kind: str = _text("local", "what kind of object store", ("local",))
+    kind: str = _text("local", "what kind of object store", ("local", "s3"))
     path: str = _text("store", "folder of the local store; a relative one is inside the data folder")
+    endpoint: str = _text("", "s3: address of the server, as in https://s3.example:9000; its scheme decides about TLS")
+    bucket: str = _text("", "s3: name of the bucket, which must exist")
+    prefix: str = _text("", "s3: what every object's name begins with, so that several stores may share a bucket")
+    region: str = _text("us-east-1", "s3: region that requests are signed for")
+    tls_ca_file: str = _text(
+        "",
+        "s3: PEM file of the authorities the server is checked against, in the data folder if relative; empty is the system's",
+    )
+    credentials_file: str = _text(
+        "", "s3: file of mode 0600 with access_key and secret_key, in the data folder if relative; empty is the environment"
+    )
+    unsigned_payload: bool = _flag(False, "s3: over plain HTTP to another machine, do not sign what is sent; saves CPU")
+    timeout_seconds: float = _number(10.0, 0.5, 300.0, "s3: longest wait for the server's next move")
+    request_seconds: float = _number(120.0, 1.0, 3600.0, "s3: longest time for one request as a whole")
+    attempts: int = _number(3, 1, 10, "s3: how often a request is tried before its object is put aside")
+    connections: int = _number(8, 1, 64, "s3: requests at a time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +140,7 @@ class ConfigLine:
     """One value as `config check` prints it. `source` is the file's name or `default`."""
 
     key: str
-    value: int | float | str
+    value: bool | int | float | str
     source: str
     doc: str
 
@@ -167,6 +195,8 @@ def parse(data: bytes, path: Path) -> Config:
         _ = config.retention.zone
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+    if problem := _store_problem(config.store):
+        raise ConfigError(f"{path}: {problem}")
     if config.recording.sweep_seconds > config.recording.silence_timeout_seconds / 2:
         raise ConfigError(f"{path}: recording.silence_timeout_seconds must be at least twice recording.sweep_seconds")
     return config
@@ -184,6 +214,28 @@ def describe(config: Config) -> list[ConfigLine]:
     return lines
 
 
+def _store_problem(store: Store) -> str | None:
+    """What does not fit together in `[store]`."""
+    if store.kind != "s3":
+        # A forgotten `kind` would record to the local disk what was meant for the bucket.
+        meant = "endpoint" if store.endpoint else "bucket"
+        return f"store.{meant} is for kind = 's3', and store.kind is {store.kind!r}" if store.endpoint or store.bucket else None
+    if store.path != Store().path:
+        return "store.path is for kind = 'local', and store.kind is 's3'"
+    address = _ENDPOINT.fullmatch(store.endpoint)
+    if address is None:
+        return "store.endpoint must be the server's address alone, as in https://s3.example:9000: no user, path or query"
+    if not _BUCKET.fullmatch(store.bucket):
+        return "store.bucket must be 3 to 63 lower-case letters, digits, dots and hyphens, as S3 names buckets"
+    if store.prefix and not _PREFIX.fullmatch(store.prefix):
+        return "store.prefix must be letters, digits and _=+.- in parts between slashes, at most 200 characters"
+    if not _REGION.fullmatch(store.region):
+        return "store.region must be letters, digits, - and _"
+    if store.request_seconds < store.timeout_seconds:
+        return "store.request_seconds must be at least store.timeout_seconds"
+    return None
+
+
 def _section(path: Path, section: str, kind: type[Any], table: Mapping[str, object]) -> Any:
     fields = {item.name: item for item in dataclasses.fields(kind)}
     values: dict[str, Any] = {}
@@ -194,8 +246,12 @@ def _section(path: Path, section: str, kind: type[Any], table: Mapping[str, obje
     return kind(**values)
 
 
-def _value(where: str, item: dataclasses.Field[Any], value: object) -> int | float | str:
+def _value(where: str, item: dataclasses.Field[Any], value: object) -> bool | int | float | str:
     # The type of the default is the type of the field. A bool is an int to Python and not to us.
+    if isinstance(item.default, bool):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where}: must be true or false, not {_kind(value)}")
+        return value
     if isinstance(item.default, str):
         choices: tuple[str, ...] = item.metadata["choices"]
         if not isinstance(value, str):

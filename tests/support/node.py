@@ -5,6 +5,7 @@ What was recorded is read from the files themselves and compared with what the c
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -32,7 +33,7 @@ from ingest.simulate.run import Simulator, SimulatorOptions, start
 from ingest.simulate.stage import SentUnit
 from tests.support.simulate import loop_cache
 from vault.clock import SystemClock
-from vault.config import Config
+from vault.config import Config, Store
 from vault.datafolder import DataFolder
 from vault.ids import CameraNumber, SegmentKey
 from vault.segment.read import read_open
@@ -85,8 +86,19 @@ class TestNode:
 
     __test__ = False
 
-    def __init__(self, data: Path, cameras: int = 1, *, log: Path | None = None, spec: LoopSpec = SPEC, **options: Any) -> None:
+    def __init__(
+        self,
+        data: Path,
+        cameras: int = 1,
+        *,
+        log: Path | None = None,
+        spec: LoopSpec = SPEC,
+        store: Store | None = None,
+        **options: Any,
+    ) -> None:
+        """`store`: where segments go; None is the local store."""
         self.folder = DataFolder.init(data)
+        self.config = Config(store=store or Store())
         self.simulator: Simulator = start(
             SimulatorOptions(cameras=cameras, spec=spec, cache=loop_cache(), log_units=True, **options)
         )
@@ -112,6 +124,7 @@ class TestNode:
             "faults": list(faults),
             "set": settings or {},
             "recording": RECORDING | recording,
+            "store": dataclasses.asdict(self.config.store),
         }
         environment = os.environ | {"NODE_TEST": json.dumps(told), "PYTHONPATH": str(ROOT)}
         with self.log_path.open("ab") as log:
@@ -209,7 +222,7 @@ class TestNode:
 
     @contextmanager
     def open(self) -> Iterator[Node]:
-        with open_node(self.folder, Config(), SystemClock()) as node:
+        with open_node(self.folder, self.config, SystemClock()) as node:
             yield node
 
     def units(self, number: CameraNumber) -> list[RecordedUnit]:

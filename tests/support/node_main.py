@@ -87,14 +87,15 @@ def main() -> None:
     """Record until SIGTERM."""
     from ingest.supervisor import run_node
     from vault import logs
-    from vault.config import Config, Recording
+    from vault.config import Config, Recording, Store
     from vault.datafolder import DataFolder
 
     logs.setup("info")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     # Made without the file: tests use shorter segments than a configuration may ask for.
-    run_node(DataFolder.open(Path(TOLD["data"])), Config(recording=Recording(**TOLD["recording"])), stop)
+    config = Config(recording=Recording(**TOLD["recording"]), store=Store(**TOLD.get("store", {})))
+    run_node(DataFolder.open(Path(TOLD["data"])), config, stop)
 
 
 if TOLD:

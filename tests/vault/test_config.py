@@ -49,7 +49,7 @@ def test_every_default_lies_within_its_own_bounds_and_can_be_written_down() -> N
         name, _, key = line.key.partition(".")
         text += f"[{name}]\n" if name != section else ""
         section = name
-        text += f"{key} = {line.value!r}\n"
+        text += f"{key} = {str(line.value).lower() if isinstance(line.value, bool) else repr(line.value)}\n"
         assert line.doc
     config = parse(text.encode(), FILE)
     assert dataclasses.replace(config, source=None, given=frozenset()) == Config()
@@ -108,10 +108,43 @@ def test_a_time_zone_that_is_none_is_refused(zone: str) -> None:
 
 
 def test_text_is_printable_and_one_of_the_choices() -> None:
-    assert "'s3' is not one of local" in refused("[store]\nkind = 's3'\n")
+    assert "'ftp' is not one of local, s3" in refused("[store]\nkind = 'ftp'\n")
     assert "printable" in refused('[store]\npath = "a\\nb"\n')
     assert "printable" in refused('[store]\npath = ""\n')
     assert "must be text, not a number" in refused("[store]\npath = 1\n")
+
+
+S3 = "[store]\nkind = 's3'\nendpoint = 'https://s3.example:9000'\nbucket = 'footage'\n"
+
+
+def test_a_bucket_is_named_by_endpoint_and_bucket() -> None:
+    config = parse((S3 + "prefix = 'node-1/footage'\nunsigned_payload = true\n").encode(), FILE)
+    assert (config.store.kind, config.store.bucket, config.store.unsigned_payload) == ("s3", "footage", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[store]\nkind = 's3'\n", "store.endpoint must be"),
+        (S3.replace("https://s3.example:9000", "s3.example:9000"), "store.endpoint must be"),
+        (S3.replace("https://", "https://name:word@"), "store.endpoint must be"),
+        (S3.replace(":9000", ":9000/footage"), "store.endpoint must be"),
+        (S3.replace("'footage'", "'Footage'"), "store.bucket must be"),
+        (S3 + "prefix = '../x'\n", "store.prefix must be"),
+        (S3 + "prefix = 'a//b'\n", "store.prefix must be"),
+        (S3 + "region = 'a b'\n", "store.region must be"),
+        (S3 + "path = 'elsewhere'\n", "store.path is for kind = 'local'"),
+        (S3 + "request_seconds = 5\n", "store.request_seconds must be at least"),
+        (S3 + "unsigned_payload = 1\n", "must be true or false, not a number"),
+        (S3 + "access_key = 'x'\n", "unknown key store.'access_key'"),
+        (S3 + "end_point = 'x'\n", "did you mean 'endpoint'?"),
+        (S3.replace("kind = 's3'\n", ""), "store.endpoint is for kind = 's3'"),
+    ],
+)
+def test_what_does_not_fit_together_about_a_bucket_is_refused(text: str, says: str) -> None:
+    message = refused(text)
+    assert says in message
+    assert "word" not in message
 
 
 def test_a_camera_is_not_called_silent_before_two_sweeps() -> None:
