@@ -1,6 +1,6 @@
 """Many cameras for minutes: is a frame lost, does a gap open, does memory grow? `make soak`, or with options:
 
-    python benchmarks/soak.py [--cameras 200] [--minutes 10] [--bitrate 4M] [--sweep 0.5] [--folder DIR]
+    python benchmarks/soak.py [--cameras 200] [--minutes 10] [--bitrate 4M] [--sweep 1.0] [--folder DIR]
 
 Simulated cameras and `streamvault serve` run as processes of their own on this machine. First one camera is recorded alone, then
 all, so that a camera's share of the memory shows. Each stored segment is read back as it appears, its frames are counted, and it
@@ -211,7 +211,7 @@ def main() -> int:
     parser.add_argument("--cameras", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--bitrate", default="4M")
-    parser.add_argument("--sweep", type=float, default=0.5)
+    parser.add_argument("--sweep", type=float, default=1.0)
     parser.add_argument("--folder", type=Path, help="where the data folder is made; a temporary one otherwise")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="streamvault-soak-", dir=options.folder) as folder:
