@@ -39,7 +39,7 @@ def test_a_full_disk_ends_recording_with_its_reason_and_space_brings_it_back(nod
     first = node.last_epoch()
     filler = node.folder.path.parent / "filler"
     fill(filler)
-    wait_until(lambda: all(f'"cannot write" camera={number}' in node.log for number in node.numbers), 30, "errors of both")
+    wait_until(lambda: all(f'"cannot write" camera=cam-{number}' in node.log for number in node.numbers), 30, "errors of both")
     workers = node.worker_pids()
     os.unlink(filler)
     node.wait_recording(30, epoch_above=first)
