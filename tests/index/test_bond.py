@@ -14,7 +14,7 @@ from tests.support.indexing import CAMERA, DAY_US
 from vault.clock import ManualClock
 from vault.config import Config
 from vault.datafolder import DataFolder
-from vault.errors import StoreError
+from vault.errors import Damaged, StoreError
 from vault.ids import SegmentKey
 from vault.store.bound import MARKER
 
@@ -26,7 +26,7 @@ CLOCK = ManualClock(DAY_US)
 def folder(tmp_path: Path) -> DataFolder:
     """A node with one segment in its store."""
     made = DataFolder.init(tmp_path / "data")
-    with open_node(made, Config(), CLOCK) as node:
+    with open_node(made, Config(), CLOCK, create=True) as node:
         node.store.put_bytes(KEY.object_key, closed_segment(KEY))
     renew(made, Config(), CLOCK, lambda step, seen: None)
     return made
@@ -40,8 +40,10 @@ def readable(folder: DataFolder) -> bool:
 def test_an_index_that_was_lost_is_a_stranger_to_its_store_until_it_is_rebuilt(folder: DataFolder) -> None:
     assert readable(folder)
     shutil.rmtree(folder.index)
-    with pytest.raises(StoreError, match="index rebuild"):
+    with pytest.raises(Damaged, match="index rebuild"):
         readable(folder)
+    with open_node(folder, Config(), CLOCK, create=True) as node, pytest.raises(StoreError, match="index rebuild"):
+        node.store.open(KEY.object_key)
     renew(folder, Config(), CLOCK, lambda step, seen: None)
     assert readable(folder)
     with open_node(folder, Config(), CLOCK) as node:
