@@ -136,7 +136,7 @@ def test_a_bucket_is_named_by_endpoint_and_bucket() -> None:
         (S3 + "path = 'elsewhere'\n", "store.path is for kind = 'local'"),
         (S3 + "request_seconds = 5\n", "store.request_seconds must be at least"),
         (S3 + "unsigned_payload = 1\n", "must be true or false, not a number"),
-        (S3 + "access_key = 'x'\n", "unknown key store.'access_key'"),
+        (S3 + "access_key = 'x'\n", "unknown key 'store.access_key'"),
         (S3 + "end_point = 'x'\n", "did you mean 'endpoint'?"),
         (S3.replace("kind = 's3'\n", ""), "store.endpoint is for kind = 's3'"),
     ],
