@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.node import TestNode, epoch_of, wait_until
-from vault.ids import CameraNumber
 from tests.support.probe import decode_errors
+from vault.ids import CameraNumber
 
 SHORT = {"segment_seconds": 2, "sync_seconds": 0.2, "workers": 1}
 SETTINGS = {"ingest.supervisor:RETAKE_US": 200_000, "ingest.supervisor:ADOPT_SOON_SECONDS": 0.5}
