@@ -51,6 +51,7 @@ class Table(enum.IntEnum):
     HOLDS = 10
     REGISTRY = 11
     NAMES = 12
+    ALARMS = 13
 
 
 class ReadTxn:

@@ -17,7 +17,7 @@ DOCUMENTS = [path for path in tracked() if path.suffix == ".md"]
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```(?:sh|bash|console|text)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:streamvault|make) [^`\n]+)`")
-_PATH = re.compile(r"`((?:vault|index|ingest|access|benchmarks|tests|deploy)/[\w./*-]*)`")
+_PATH = re.compile(r"`((?:vault|index|ingest|retention|access|benchmarks|tests|deploy)/[\w./*-]*)`")
 
 
 def called(text: str, program: str) -> list[str]:

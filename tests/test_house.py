@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("vault", "index", "ingest", "access")
+PACKAGES = ("vault", "index", "ingest", "retention", "access")
 NAMES = (*PACKAGES, "streamvault")
 MAX_LINES = 400
 
