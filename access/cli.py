@@ -52,12 +52,12 @@ force_option = click.option("--force", is_flag=True, help="Overwrite the file if
 
 
 @contextmanager
-def open_footage(session: Session, camera_id: str) -> Iterator[tuple[Footage, Camera]]:
+def open_footage(session: Session, camera_id: str, owner: str) -> Iterator[tuple[Footage, Camera]]:
     """What readers need, and the camera meant."""
     from access.footage import Footage
 
     with open_session(session) as node:
-        yield Footage(node.environment, node.spool, node.store, session.clock), node.cameras.get(camera_id)
+        yield Footage(node.environment, node.spool, node.store, session.clock, owner), node.cameras.get(camera_id)
 
 
 @click.command()
@@ -69,7 +69,7 @@ def open_footage(session: Session, camera_id: str) -> Iterator[tuple[Footage, Ca
 def timeline(session: Session, camera_id: str, start_us: int, end_us: int, as_json: bool) -> None:
     """Show when a camera was recorded, and why not where it was not."""
     wanted = Interval(start_us, end_us)
-    with open_footage(session, camera_id) as (footage, camera):
+    with open_footage(session, camera_id, "timeline") as (footage, camera):
         view = footage.view(camera.number, wanted)
     if as_json:
         print_json(
@@ -135,7 +135,7 @@ def clip(
 
     _check_output(output, as_json)
     wanted = Interval(start_us, end_us)
-    with open_footage(session, camera_id) as (footage, camera), footage.parts(camera.number, wanted) as parts:
+    with open_footage(session, camera_id, "clip") as (footage, camera), footage.parts(camera.number, wanted) as parts:
         if not parts:
             raise _nothing(footage, camera, wanted)
         try:
@@ -190,7 +190,7 @@ def snapshot(session: Session, camera_id: str, at_us: int, output: Path, force: 
     form = "jpeg" if output == STDOUT else FORMS.get(output.suffix.lower())
     if form is None:
         raise UsageError(f"{output}: name a file that ends in .jpg or .png")
-    with open_footage(session, camera_id) as (footage, camera):
+    with open_footage(session, camera_id, "snapshot") as (footage, camera):
         at_us = _reachable(session, footage, camera, at_us)
         try:
             found = still(footage, camera.number, at_us)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from access.pool import PooledSource, SourcePool
 from index.environment import Environment
 from index.growing import growing, growing_intervals
+from index.pins import Pinned, Pins
 from index.timeline import Timeline, View
 from vault.clock import Clock
 from vault.ids import CameraNumber
@@ -31,12 +32,16 @@ _MAX_LEAD_IN = 64
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """Over one node's index, spool and store; the caller owns and closes those. Reads only."""
+    """Over one node's index, spool and store; the caller owns and closes those. Reads only, and pins what it reads.
+
+    `owner`: what is reading, for whoever waits for the pin to end.
+    """
 
     environment: Environment
     spool: Spool
     store: ObjectStore
     clock: Clock
+    owner: str = "reader"
 
     def view(self, camera: CameraNumber, wanted: Interval) -> View:
         """Runs, gaps and expired time of a range, up to the newest whole fragment. Raises StoreError."""
@@ -59,11 +64,13 @@ class Footage:
     @contextmanager
     def parts(self, camera: CameraNumber, wanted: Interval) -> Iterator[list[Part]]:
         """Every segment that shares an instant with the range, in order of start, and before them those that its first picture
-        is decoded from. Their bytes can be read until the `with` ends.
+        is decoded from. Their bytes can be read until the `with` ends, at most six hours.
 
         Raises Damaged for a segment that is not what its row says, StoreError.
         """
         with (
+            # Before the rows are looked up, or deletion could come between the two.
+            Pinned(Pins(self.environment, self.clock), self.clock, camera, wanted, self.owner) as pinned,
             growing(self.environment, self.spool, camera, self.clock.now_us()) as found,
             SourcePool(self.spool, self.store) as pool,
         ):
@@ -76,14 +83,17 @@ class Footage:
                 if table.info.interval.overlaps(wanted) and table.info.head.key not in committed
             ]
             parts.sort(key=lambda part: part.table.info.head.key)
-            yield self._lead_in(camera, parts, wanted, pool) + parts
+            yield self._lead_in(camera, parts, wanted, pool, pinned) + parts
 
-    def _lead_in(self, camera: CameraNumber, parts: list[Part], wanted: Interval, pool: SourcePool) -> list[Part]:
+    def _lead_in(
+        self, camera: CameraNumber, parts: list[Part], wanted: Interval, pool: SourcePool, pinned: Pinned
+    ) -> list[Part]:
         """Segments before the range that hold what its first picture is decoded from, when its own does not."""
         lead: list[Part] = []
         wanting = bool(parts) and reaches_back(parts[0], wanted.start_us)
         while wanting and len(lead) < _MAX_LEAD_IN:
             first = (lead or parts)[0]
+            pinned.reach(first.start_us - 1)
             row = Timeline(self.environment).find(camera, first.start_us - 1)
             if row is None or row.key >= first.table.info.head.key:
                 break

@@ -219,8 +219,13 @@ class Catalog:
         return self._step("spare", keys, lambda txn, row: spare(txn, self._segments, row))
 
     def mark_deleting(self, keys: Iterable[SegmentKey], batch: str) -> Outcome:
-        """The last look before objects are deleted: holds are asked again. `batch` names the ledger's list."""
-        return self._step("mark deleting", keys, lambda txn, row: mark_deleting(txn, self._segments, row, batch))
+        """The last look before objects are deleted: holds are asked again, and pins. `batch` names the ledger's list."""
+
+        def one(txn: WriteTxn, row: SegmentRow) -> str | None:
+            # The clock is read under the write lock: a pin that is there now began before now.
+            return mark_deleting(txn, self._segments, row, batch, self._clock.mono_us())
+
+        return self._step("mark deleting", keys, one)
 
     def erase(self, keys: Iterable[SegmentKey]) -> Outcome:
         """The objects are gone: drop the rows and remember the time as expired. A key without a row counts as done."""

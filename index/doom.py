@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from index.environment import ReadTxn, Table, WriteTxn
 from index.gaps import expire
+from index.pins import pinning
 from index.rows import CAMERA, KEY, SegmentRow, State, segment_key
 from index.writes import SegmentWriter
 from vault.errors import Damaged
@@ -118,8 +119,8 @@ def spare(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow) -> str | None
     return None
 
 
-def mark_deleting(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, batch: str) -> str | None:
-    """Doomed to deleting, unless a hold came in between; None, or why not. A repeat must name the same batch."""
+def mark_deleting(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, batch: str, mono_us: int) -> str | None:
+    """Doomed to deleting, unless a hold or a pin came in between; None, or why not. A repeat must name the same batch."""
     raw = txn.get(Table.DOOMED, segment_key(row.key))
     if row.state is State.COMMITTED or raw is None:
         return "it is not doomed"
@@ -129,6 +130,9 @@ def mark_deleting(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, batch
     hold = holding(txn, row)
     if hold:
         return f"hold {hold.id} keeps it"
+    pin = pinning(txn, row, mono_us)
+    if pin:
+        return f"{pin.owner} is reading it"
     segments.change(txn, row, state=State.DELETING)
     txn.put(Table.DOOMED, segment_key(row.key), replace(sentence, batch=batch).pack())
     return None

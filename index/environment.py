@@ -52,6 +52,7 @@ class Table(enum.IntEnum):
     REGISTRY = 11
     NAMES = 12
     ALARMS = 13
+    PINS = 14
 
 
 class ReadTxn:

@@ -16,6 +16,7 @@ from access.decode import picture
 from access.footage import Footage
 from access.snapshot import still
 from index.node import Node, open_node
+from index.pins import Pins
 from tests.support.segments import START_US, Track, make_head, make_segment, video_track
 from tests.support.streams import AccessUnit, encode_h264
 from tests.support.vaults import make_vault, put_segment
@@ -130,3 +131,17 @@ def test_a_segment_without_a_key_frame_brings_those_before_it_along(data_path: P
         late = Interval(START_US + 2 * US + 10 * FRAME_US, START_US + 3 * US)
         assert starts(node, late) == [0, US, 2 * US]
         assert nearest(shown(still(footage_of(node), CAMERA, late.start_us).movie), units) == 60
+
+
+def test_what_is_read_is_pinned_for_as_long_as_it_is_read(node: Node) -> None:
+    pins = Pins(node.environment, node.clock)
+    wanted = Interval(START_US, START_US + 1)
+    with Footage(node.environment, node.spool, node.store, node.clock, "clip").parts(CAMERA, wanted) as parts:
+        assert parts
+        (pin,) = pins.all()
+        assert pin.owner.startswith("clip")
+        (row,) = node.timeline.span(CAMERA, wanted)
+        assert node.catalog.doom([row.key], at_us=row.min_until_us, reason="past its minimum").done
+        assert node.catalog.mark_deleting([row.key], "b1").refused
+    assert not pins.all()
+    assert node.catalog.mark_deleting([row.key], "b1").done
