@@ -10,15 +10,17 @@ import enum
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from index.doom import Sentence, holding
 from index.environment import Environment, ReadTxn, Table
+from index.expiry import count_of_rows, expiry_hours, expiry_is_complete, expiry_sums
 from index.rows import CAMERA, KEY, Place, SegmentRow, State, Usage, unpack_usage
 from index.timeline import UNKNOWN, Timeline
 from index.writes import SegmentWriter, usage_of
 from vault.errors import Damaged
 from vault.ids import CameraNumber
-from vault.timebase import Interval, format_us
+from vault.timebase import MAX_US, Interval, format_us
 
 SETTLING_US = 300_000_000
 """Footage of the last minutes may still be in an open file or on its way into the index; I6 does not look at it."""
@@ -153,6 +155,44 @@ def check_usage(environment: Environment, progress: Progress = no_progress) -> I
                     f"{name} counts {getattr(counted, name)}, its rows make {getattr(summed, name)}",
                 )
         progress("usage", seen)
+
+
+def check_expiry(environment: Environment, progress: Progress = no_progress) -> Iterator[Finding]:
+    """I5 for the hours of expiry: each counts its rows, all together count every committed row, and the sums are theirs.
+
+    An index in which retention never ran since there are such hours has not counted them yet, and is passed by.
+    """
+    after, seen, more = b"", 0, expiry_is_complete(environment)
+    if not more:
+        return
+    while more:
+        more = False
+        with environment.read() as txn:
+            for hour in islice(expiry_hours(txn, 0, MAX_US, after), PIECE_ROWS // 10):
+                after, seen, more = hour.key, seen + 1, True
+                counted = (hour.segments, hour.size_bytes)
+                if count_of_rows(txn, hour.camera, hour.start_us).get(hour.key, (0, 0)) != counted:
+                    message = f"its hour from {format_us(hour.start_us)} counts {counted[0]} segments that expire together, its rows others"
+                    yield Finding(Severity.ERROR, "I5", hour.camera, (), message)
+        if more:
+            progress("expiry", seen)
+    with environment.read() as txn:
+        sums = {item.min_until_us: (item.segments, item.size_bytes) for item in expiry_sums(txn)}
+        usage = [unpack_usage(raw) for _, raw in txn.scan(Table.USAGE)]
+        for hour in expiry_hours(txn, 0, MAX_US):
+            segments, size_bytes = sums.get(hour.min_until_us, (0, 0))
+            sums[hour.min_until_us] = segments - hour.segments, size_bytes - hour.size_bytes
+        summed = sum(item.segments for item in expiry_sums(txn))
+    wrong = [min_until_us for min_until_us, left in sums.items() if left != (0, 0)]
+    if wrong:
+        yield Finding(
+            Severity.ERROR, "I5", None, (), f"the sum of what expires at {format_us(wrong[0])} is not that of its hours"
+        )
+    committed = sum(item.segments - item.doomed_segments for item in usage)
+    if summed != committed:
+        yield Finding(
+            Severity.ERROR, "I5", None, (), f"{summed} segments are counted by when they expire, {committed} are there"
+        )
 
 
 def _sum(txn: ReadTxn, camera: CameraNumber) -> Usage:

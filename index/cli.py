@@ -80,7 +80,7 @@ def check(session: Session, level: str, as_json: bool) -> None:
 
 
 def _findings(node: Node, level: str, tell: Callable[[str, int], None]) -> Iterator[Finding]:
-    from index.check import check_overlaps, check_readable, check_removal, check_time, check_usage
+    from index.check import check_expiry, check_overlaps, check_readable, check_removal, check_time, check_usage
     from index.check_objects import Level, ObjectCheck
     from index.growing import growing_intervals
 
@@ -94,6 +94,7 @@ def _findings(node: Node, level: str, tell: Callable[[str, int], None]) -> Itera
     yield from check_overlaps(environment, tell)
     yield from check_removal(environment, tell)
     yield from check_usage(environment, tell)
+    yield from check_expiry(environment, tell)
     yield from check_time(environment, now_us, lambda number: growing_intervals(environment, node.spool, number, now_us), tell)
 
 

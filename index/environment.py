@@ -12,7 +12,7 @@ import enum
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +53,8 @@ class Table(enum.IntEnum):
     NAMES = 12
     ALARMS = 13
     PINS = 14
+    EXPIRYHOURS = 15
+    EXPIRYSUMS = 16
 
 
 class ReadTxn:
@@ -117,16 +119,22 @@ class ReadTxn:
 class WriteTxn(ReadTxn):
     """The write transaction: all of it or nothing. Commits when the `with` block ends without an exception."""
 
-    __slots__ = ("_environment", "_tid")
+    __slots__ = ("_before_commit", "_environment", "_tid")
 
     def __init__(self, txn: lmdb.Transaction[bytes], dbs: list[lmdb._Database], environment: Environment, tid: int) -> None:
         super().__init__(txn, dbs)
         self._environment = environment
         self._tid = tid
+        self._before_commit: list[Callable[[WriteTxn], None]] = []
+
+    def before_commit(self, work: Callable[[WriteTxn], None]) -> None:
+        """Call `work` last of all, when the transaction is about to commit; what it raises aborts it."""
+        self._before_commit.append(work)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if error is None:
+                self._finish()
                 self._txn.commit()
             else:
                 self._txn.abort()
@@ -136,6 +144,14 @@ class WriteTxn(ReadTxn):
             self._environment.write_ended(self._tid)
         if isinstance(error, lmdb.Error):
             raise converted(error) from error
+
+    def _finish(self) -> None:
+        try:
+            for work in self._before_commit:
+                work(self)
+        except BaseException:
+            self._txn.abort()
+            raise
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         self._txn.put(key, value, db=self._dbs[table])

@@ -10,6 +10,7 @@ from index.bond import IndexBond
 from index.cameras import Cameras
 from index.catalog import Catalog
 from index.environment import Environment
+from index.expiry import complete_expiry
 from index.registry import Registry
 from index.sites import Sites
 from index.timeline import Timeline
@@ -60,6 +61,8 @@ def open_node(folder: DataFolder, config: Config, clock: Clock, *, create: bool 
     """
     with ExitStack() as stack:
         environment = stack.enter_context(Environment(folder.index, config.index.map_bytes, clock, create=create))
+        if create:
+            complete_expiry(environment)
         spool = stack.enter_context(Spool(folder.spool))
         # Opened when it is used: a store that is away must not keep a node from recording.
         bound = BoundStore(lambda: open_store(folder.path, config.store, clock), IndexBond(environment), clock)

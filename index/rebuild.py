@@ -20,6 +20,7 @@ from index.catalog import Catalog, RowsRefused
 from index.check import cameras_of
 from index.check_objects import UNKNOWN_HASH, digest_of
 from index.environment import DEFAULT_MAP_BYTES, Environment
+from index.expiry import complete_expiry
 from index.registry import PREFIX, DocumentName, Registry, decode, parse_object_key
 from index.rows import NewRow, Place
 from index.sites import DEFAULT_SITE
@@ -77,6 +78,7 @@ def rebuild(
         raise Refused(f"rebuilding the index into {target_path}: it is not empty; name a new folder")
     clock = clock or SystemClock()
     with Environment(target_path, map_bytes, clock) as environment, closing(LocalStore(spool.root)) as waiting:
+        complete_expiry(environment)
         # The new index belongs to the store it is made from.
         if (store_id := marker_of(store)) is not None:
             IndexBond(environment).bind(store_id)

@@ -28,6 +28,10 @@ CAMERA = struct.Struct(">I")
 MOMENT = struct.Struct(">IQ")
 ROW = struct.Struct("<BBBxHHIIIIQQ32s")
 """Version, state, place, flags, class, sequence, duration µs, tail, params, size, min_until µs, BLAKE3."""
+STATE_AT: Final = 1
+SIZE_AT: Final = 24
+MIN_UNTIL_AT: Final = 32
+"""Where these stand in a row, for whoever looks at many and keeps few."""
 END = struct.Struct("<Q")
 USAGE = struct.Struct("<BxxxIQQQQQQQQ")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from index.environment import ReadTxn, Table, WriteTxn
+from index.expiry import ExpiryTally
 from index.interned import Interned, InternedText, encode_params
 from index.rows import (
     CAMERA,
@@ -27,12 +28,67 @@ from vault.ids import CameraNumber, SegmentKey
 from vault.timebase import Interval, format_us
 
 
+class _Tally:
+    """What a transaction changes of the sums over rows, written once at its end: a batch has many rows of few cameras."""
+
+    __slots__ = ("expiry", "txn", "usage")
+
+    def __init__(self, txn: WriteTxn) -> None:
+        self.txn = txn
+        self.usage: dict[CameraNumber, list[int]] = {}
+        self.expiry = ExpiryTally()
+
+    def count(self, row: SegmentRow, sign: int) -> None:
+        size = sign * row.size_bytes
+        sums = self.usage.get(row.key.camera)
+        if sums is None:
+            sums = self.usage[row.key.camera] = [0] * 7
+        sums[0] += sign
+        sums[1] += size
+        sums[2] += sign * (row.end_us - row.key.start_us)
+        if row.state is not State.COMMITTED:
+            sums[3] += sign
+            sums[4] += size
+        else:
+            self.expiry.count(row.min_until_us, row.key.camera, row.key.start_us, sign, row.size_bytes)
+        if row.place is Place.SPOOL:
+            sums[5] += sign
+            sums[6] += size
+
+    def write(self, txn: WriteTxn) -> None:
+        for camera, sums in self.usage.items():
+            was = usage_of(txn, camera)
+            put_usage(
+                txn,
+                camera,
+                replace(
+                    was,
+                    segments=was.segments + sums[0],
+                    size_bytes=was.size_bytes + sums[1],
+                    duration_us=was.duration_us + sums[2],
+                    doomed_segments=was.doomed_segments + sums[3],
+                    doomed_bytes=was.doomed_bytes + sums[4],
+                    spool_segments=was.spool_segments + sums[5],
+                    spool_bytes=was.spool_bytes + sums[6],
+                ),
+            )
+        self.expiry.write(txn)
+
+
 class SegmentWriter:
-    """Segment rows with what always changes together with them: interned values, the upload list, usage."""
+    """Segment rows with what always changes together with them: interned values, the upload list, usage, expiry."""
 
     def __init__(self) -> None:
         self.params = Interned(Table.PARAMS, 4)
         self.classes = InternedText(Table.CLASSES, 2)
+        self._tally: _Tally | None = None
+
+    def _counted(self, txn: WriteTxn) -> _Tally:
+        """The tally of this transaction. One transaction at a time: the environment's lock sees to it."""
+        if self._tally is None or self._tally.txn is not txn:
+            self._tally = _Tally(txn)
+            txn.before_commit(self._tally.write)
+        return self._tally
 
     def row(self, txn: ReadTxn, raw_key: bytes, raw: bytes) -> SegmentRow:
         return unpack_row(raw_key, raw, lambda at: self.classes.text(txn, at))
@@ -99,27 +155,43 @@ class SegmentWriter:
         txn.put(Table.SEGMENTS, raw_key, pack_row(row, self.classes.intern(txn, new.site_class.encode()[:64])))
         if place is Place.SPOOL:
             txn.put(Table.PENDING, pending_key(new.key), b"")
-        usage = _counted(usage_of(txn, new.key.camera), row, 1)
-        duration = new.end_us - new.key.start_us
-        first = new.key.start_us if usage.first_us is None else min(usage.first_us, new.key.start_us)
-        put_usage(txn, new.key.camera, replace(usage, longest_us=max(usage.longest_us, duration), first_us=first))
+        self._counted(txn).count(row, 1)
+        usage, duration = usage_of(txn, new.key.camera), new.end_us - new.key.start_us
+        if usage.first_us is None or new.key.start_us < usage.first_us or duration > usage.longest_us:
+            first = new.key.start_us if usage.first_us is None else min(usage.first_us, new.key.start_us)
+            put_usage(txn, new.key.camera, replace(usage, longest_us=max(usage.longest_us, duration), first_us=first))
         return True
 
-    def change(self, txn: WriteTxn, row: SegmentRow, *, place: Place | None = None, state: State | None = None) -> SegmentRow:
-        """The row in another place or state, counted anew."""
-        changed = replace(row, place=place or row.place, state=state or row.state)
+    def change(
+        self,
+        txn: WriteTxn,
+        row: SegmentRow,
+        *,
+        place: Place | None = None,
+        state: State | None = None,
+        min_until_us: int | None = None,
+    ) -> SegmentRow:
+        """The row in another place or state or with another minimum, counted anew."""
+        changed = replace(
+            row,
+            place=place or row.place,
+            state=state or row.state,
+            min_until_us=row.min_until_us if min_until_us is None else min_until_us,
+        )
         if changed != row:
             txn.put(Table.SEGMENTS, segment_key(row.key), pack_row(changed, self.classes.intern(txn, row.site_class.encode())))
             if changed.place is Place.STORE:
                 txn.delete(Table.PENDING, pending_key(row.key))
-            put_usage(txn, row.key.camera, _counted(_counted(usage_of(txn, row.key.camera), row, -1), changed, 1))
+            tally = self._counted(txn)
+            tally.count(row, -1)
+            tally.count(changed, 1)
         return changed
 
     def remove(self, txn: WriteTxn, row: SegmentRow) -> None:
         txn.delete(Table.SEGMENTS, segment_key(row.key))
         txn.delete(Table.PENDING, pending_key(row.key))
         txn.delete(Table.DOOMED, segment_key(row.key))
-        put_usage(txn, row.key.camera, _counted(usage_of(txn, row.key.camera), row, -1))
+        self._counted(txn).count(row, -1)
 
     def rows_over(self, txn: ReadTxn, camera: CameraNumber, interval: Interval) -> Iterator[SegmentRow]:
         """Rows of any state that share an instant with `interval`, in order of start."""
@@ -144,21 +216,6 @@ def note_first(txn: WriteTxn, camera: CameraNumber, at_us: int) -> None:
     usage = usage_of(txn, camera)
     if usage.first_us is None or at_us < usage.first_us:
         put_usage(txn, camera, replace(usage, first_us=at_us))
-
-
-def _counted(usage: Usage, row: SegmentRow, sign: int) -> Usage:
-    gone = row.state is not State.COMMITTED
-    spooled = row.place is Place.SPOOL
-    return replace(
-        usage,
-        segments=usage.segments + sign,
-        size_bytes=usage.size_bytes + sign * row.size_bytes,
-        duration_us=usage.duration_us + sign * (row.end_us - row.key.start_us),
-        doomed_segments=usage.doomed_segments + sign * gone,
-        doomed_bytes=usage.doomed_bytes + sign * gone * row.size_bytes,
-        spool_segments=usage.spool_segments + sign * spooled,
-        spool_bytes=usage.spool_bytes + sign * spooled * row.size_bytes,
-    )
 
 
 def epoch_of(txn: ReadTxn, camera: CameraNumber) -> int:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from index.check import SETTLING_US, check_overlaps, check_readable, check_removal, check_time, check_usage
+from index.check import SETTLING_US, check_expiry, check_overlaps, check_readable, check_removal, check_time, check_usage
 from index.check_objects import UPLOAD_GRACE_US, Level, ObjectCheck
 from index.doom import Hold, Sentence, put_hold
 from index.environment import Table
+from index.expiry import complete_expiry, expiry_hours, put_hours
 from index.gaps import expire
 from index.rows import CAMERA as CAMERA_KEY
 from index.rows import END, MOMENT, ROW, Usage, pack_usage, segment_key
@@ -52,11 +53,25 @@ def test_a_whole_vault_has_no_findings(vault: Vault) -> None:
     seen: list[tuple[str, int]] = []
     for level in Level:
         assert objects(vault, level) == []
-    for check in (check_overlaps, check_removal, check_usage):
+    complete_expiry(vault.environment)
+    for check in (check_overlaps, check_removal, check_usage, check_expiry):
         assert list(check(vault.environment, lambda step, count: seen.append((step, count)))) == []
     assert list(check_readable(vault.environment)) == []
     assert list(check_time(vault.environment, T0 + 10 * US + SETTLING_US)) == []
     assert ("usage", 1) in seen
+    assert ("expiry", 10) in seen
+
+
+def test_an_hour_of_expiry_that_counts_wrongly_is_found(vault: Vault) -> None:
+    complete_expiry(vault.environment)
+    with vault.environment.read() as txn:
+        hour = next(expiry_hours(txn, 0, LATER))
+    for counted in ((hour.segments + 1, hour.size_bytes), (0, 0)):
+        with vault.environment.write("break") as txn:
+            put_hours(txn, {hour.key: counted})
+        found = list(check_expiry(vault.environment))
+        assert [item.invariant for item in found] == ["I5"] * len(found)
+        assert "are there" in found[-1].message
 
 
 @pytest.mark.parametrize("at", [2, 7])
