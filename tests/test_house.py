@@ -23,7 +23,7 @@ MAX_LINES = 400
 ENGINES = {
     "lmdb": {"index/environment.py"},
     "minio": {"vault/store/s3client.py"},
-    "cryptography": {"vault/secrets.py"},
+    "cryptography": {"vault/secrets.py", "vault/ledger/signing.py"},
     "av": {"access/decode.py", "ingest/libavchild.py", "ingest/simulate/encode.py"},
 }
 

@@ -16,13 +16,14 @@ from pathlib import Path
 from vault.config import Config
 from vault.errors import Busy, Damaged, NotFound, Refused, UsageError
 from vault.files import FILE_MODE, make_folder, store_error, sync_folder, write_new_file
+from vault.ledger.signing import create_ledger_key
 from vault.secrets import CredentialBox
 
 VERSION = 1
 """Of the folder's layout. A later program reads older ones or says which program does."""
 
 _FIRST_LINE = "streamvault data folder"
-_OURS = frozenset({"VERSION", "streamvault.toml", "keys", "index", "run", "spool", "store"})
+_OURS = frozenset({"VERSION", "streamvault.toml", "keys", "index", "ledger", "run", "spool", "store"})
 _CONFIG = """\
 # Configuration of this data folder. `streamvault config check` prints every key with its value, meaning and source.
 """
@@ -41,6 +42,14 @@ class DataFolder:
     @property
     def key_file(self) -> Path:
         return self.path / "keys" / "credentials.key"
+
+    @property
+    def ledger(self) -> Path:
+        return self.path / "ledger"
+
+    @property
+    def ledger_key(self) -> Path:
+        return self.path / "keys" / "ledger.key"
 
     @property
     def index(self) -> Path:
@@ -75,6 +84,8 @@ class DataFolder:
                 make_folder(part)
             if not folder.key_file.exists():
                 CredentialBox.create(folder.key_file)
+            if not folder.ledger_key.exists():
+                create_ledger_key(folder.ledger_key)
             if not folder.config_file.exists():
                 write_new_file(folder.config_file, _CONFIG.encode())
             write_new_file(path / "VERSION", f"{_FIRST_LINE}\n{VERSION}\n".encode())

@@ -1,0 +1,53 @@
+"""Ledgers for tests: a folder with a key, entries, and what other processes do to one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from unittest import mock
+
+from vault.clock import ManualClock
+from vault.ledger.entry import Kind, NewEntry
+from vault.ledger.ledger import Ledger, Receipt
+
+NOW_US = 1_790_000_000_000_000
+
+
+def new_ledger(path: Path, clock: ManualClock | None = None) -> Ledger:
+    """Over the folder `path`/ledger, with its key in `path`."""
+    return Ledger(path / "ledger", path / "ledger.key", clock or ManualClock(NOW_US))
+
+
+def entry(number: int, id_: str | None = None, **body: str) -> NewEntry:
+    """About camera `number`."""
+    return NewEntry(Kind.READ, "operator@test", {"camera": number}, {"purpose": "试验", **body}, id_ or f"deed-{number}")
+
+
+def entries(first: int, last: int) -> list[NewEntry]:
+    return [entry(number) for number in range(first, last)]
+
+
+def fill(ledger: Ledger, count: int, batch: int) -> list[Receipt]:
+    """`count` entries, `batch` at a time."""
+    return [ledger.append(entries(first, min(first + batch, count))) for first in range(0, count, batch)]
+
+
+def small_files(size_bytes: int) -> mock._patch[int]:
+    """Let a ledger's files be this small."""
+    return mock.patch("vault.ledger.book.MAX_FILE_BYTES", size_bytes)
+
+
+def append_without_end(path: Path, name: str, batch: int, told: Connection) -> None:
+    """The target of a process that only a kill ends: says the ids of each batch before it appends it and after it was durable."""
+    ledger = new_ledger(path)
+    for number in itertools.count():
+        ids = [f"{name}-{number}-{at}" for at in range(batch)]
+        told.send(("tries", ids))
+        ledger.append([entry(at, id_) for at, id_ in enumerate(ids)])
+        told.send(("done", ids))
+
+
+def all_ids(ledger: Ledger) -> Sequence[str]:
+    return [found.id for found in ledger.entries()]
