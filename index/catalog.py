@@ -248,7 +248,7 @@ class Catalog:
         with self._env.write("hold", frees=True) as txn:
             put_hold(txn, hold)
             rows = doomed_under(txn, self._segments, hold)
-            return _outcome([(row.key, spare(txn, self._segments, row)) for row in rows])
+            return Outcome.of([(row.key, spare(txn, self._segments, row)) for row in rows])
 
     def lift_hold(self, camera: CameraNumber, hold_id: str) -> bool:
         """False when there was none."""
@@ -277,7 +277,7 @@ class Catalog:
                 results.append((key, act(txn, row)))
 
         self._batched(label, list(keys), one, frees=True)
-        return _outcome(results)
+        return Outcome.of(results)
 
     def _batched(self, label: str, items: Sequence[_T], one: Callable[[WriteTxn, _T], None], *, frees: bool = False) -> None:
         at = 0
@@ -290,9 +290,3 @@ class Catalog:
                     at += 1
                     if self._clock.mono_us() - began_us > MAX_TXN_US:
                         break
-
-
-def _outcome(results: Sequence[tuple[SegmentKey, str | None]]) -> Outcome:
-    return Outcome(
-        tuple(key for key, why in results if why is None), tuple((key, why) for key, why in results if why is not None)
-    )

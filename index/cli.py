@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from index.camera_cli import camera, open_session
+from index.hold_cli import hold
 from vault.console import (
     Progress,
     Session,
@@ -179,4 +180,4 @@ def rebuild(session: Session, no_hash: bool) -> None:
         raise Damaged(f"{counted(len(done.refused), 'object')} could not be taken into the index; they stay where they are")
 
 
-COMMANDS: tuple[click.Command, ...] = (init, check, index, camera)
+COMMANDS: tuple[click.Command, ...] = (init, check, index, camera, hold)

@@ -7,7 +7,7 @@ Which segments should go, and when each step may follow the other, is retention'
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from index.environment import ReadTxn, Table, WriteTxn
@@ -15,11 +15,11 @@ from index.gaps import expire
 from index.pins import pinning
 from index.rows import CAMERA, KEY, SegmentRow, State, segment_key
 from index.writes import SegmentWriter
-from vault.errors import Damaged
+from vault.errors import Damaged, UsageError
 from vault.ids import CameraNumber, SegmentKey
 from vault.timebase import Interval, format_us
 
-_HOLD_VERSION = 1
+_HOLD_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,12 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Footage of this camera and time must not be deleted."""
+    """Footage of this camera and time must not be deleted, before `until_us` where it has one."""
 
     id: str
     camera: CameraNumber
     interval: Interval
+    until_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,22 @@ class Outcome:
     done: tuple[SegmentKey, ...] = ()
     refused: tuple[tuple[SegmentKey, str], ...] = ()
 
+    @classmethod
+    def of(cls, results: Sequence[tuple[SegmentKey, str | None]]) -> Outcome:
+        """From each segment's objection, None where there was none."""
+        return cls(
+            tuple(key for key, why in results if why is None), tuple((key, why) for key, why in results if why is not None)
+        )
+
+    def joined(self, other: Outcome) -> Outcome:
+        return Outcome(self.done + other.done, self.refused + other.refused)
+
 
 def put_hold(txn: WriteTxn, hold: Hold) -> None:
-    span = {"version": _HOLD_VERSION, "start_us": hold.interval.start_us, "end_us": hold.interval.end_us}
-    txn.put(Table.HOLDS, CAMERA.pack(hold.camera) + hold.id.encode(), json.dumps(span, separators=(",", ":")).encode())
+    fields = {
+        "version": _HOLD_VERSION, "start_us": hold.interval.start_us, "end_us": hold.interval.end_us, "until_us": hold.until_us,
+    }  # fmt: skip
+    txn.put(Table.HOLDS, CAMERA.pack(hold.camera) + hold.id.encode(), json.dumps(fields, separators=(",", ":")).encode())
 
 
 def delete_hold(txn: WriteTxn, camera: CameraNumber, hold_id: str) -> bool:
@@ -77,15 +90,25 @@ def holds_of(txn: ReadTxn, camera: CameraNumber) -> Iterator[Hold]:
         if not raw_key.startswith(prefix):
             return
         try:
-            span = json.loads(raw)
-            yield Hold(raw_key[4:].decode(), camera, Interval(int(span["start_us"]), int(span["end_us"])))
-        except (ValueError, KeyError, TypeError) as error:
+            fields = json.loads(raw)
+            interval = Interval(int(fields["start_us"]), int(fields["end_us"]))
+            # Version 1 knew no end of a hold.
+            until = None if fields["version"] == 1 else fields["until_us"]
+            yield Hold(raw_key[4:].decode(), camera, interval, None if until is None else int(until))
+        except (ValueError, KeyError, TypeError, UsageError) as error:
             raise Damaged(f"a hold on camera {camera} cannot be read; nothing of it is deleted until it can") from error
 
 
-def holding(txn: ReadTxn, row: SegmentRow) -> Hold | None:
-    """A hold that keeps this segment."""
-    return next((hold for hold in holds_of(txn, row.key.camera) if hold.interval.overlaps(row.interval)), None)
+def holding(txn: ReadTxn, row: SegmentRow, at_us: int) -> Hold | None:
+    """A hold that keeps this segment at `at_us`."""
+    return next(
+        (
+            hold
+            for hold in holds_of(txn, row.key.camera)
+            if hold.interval.overlaps(row.interval) and (hold.until_us is None or at_us < hold.until_us)
+        ),
+        None,
+    )
 
 
 def objection_to_doom(txn: ReadTxn, row: SegmentRow, now_us: int) -> str | None:
@@ -94,7 +117,7 @@ def objection_to_doom(txn: ReadTxn, row: SegmentRow, now_us: int) -> str | None:
         return "its minimum is not known yet, which means keep"
     if now_us < row.min_until_us:
         return f"it is inside its minimum until {format_us(row.min_until_us)}"
-    hold = holding(txn, row)
+    hold = holding(txn, row, now_us)
     return f"hold {hold.id} keeps it" if hold else None
 
 
@@ -120,15 +143,20 @@ def spare(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow) -> str | None
 
 
 def mark_deleting(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, batch: str, mono_us: int) -> str | None:
-    """Doomed to deleting, unless a hold or a pin came in between; None, or why not. A repeat must name the same batch."""
+    """Doomed to deleting, unless a hold or a pin came in between; None, or why not. A repeat must name the same batch.
+
+    What a hold keeps is spared here too: whoever placed it may have been cut short before that. Whether a hold has expired is
+    asked of the moment of the doom, which was a confirmed one.
+    """
     raw = txn.get(Table.DOOMED, segment_key(row.key))
     if row.state is State.COMMITTED or raw is None:
         return "it is not doomed"
     sentence = Sentence.unpack(raw)
     if row.state is State.DELETING:
         return None if sentence.batch == batch else f"batch {sentence.batch} is deleting it"
-    hold = holding(txn, row)
+    hold = holding(txn, row, sentence.at_us)
     if hold:
+        spare(txn, segments, row)
         return f"hold {hold.id} keeps it"
     pin = pinning(txn, row, mono_us)
     if pin:

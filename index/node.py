@@ -11,6 +11,7 @@ from index.cameras import Cameras
 from index.catalog import Catalog
 from index.environment import Environment
 from index.expiry import complete_expiry
+from index.holds import Holds
 from index.registry import Registry
 from index.sites import Sites
 from index.timeline import Timeline
@@ -51,6 +52,10 @@ class Node:
     @property
     def sites(self) -> Sites:
         return Sites(self.registry, self.clock)
+
+    @property
+    def holds(self) -> Holds:
+        return Holds(self.registry, self.clock)
 
 
 @contextmanager

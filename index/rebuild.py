@@ -1,6 +1,6 @@
 """The index from what is in the store and the spool alone: registry first, then each segment's own tail.
 
-What comes back: cameras, sites and numbers; every segment row with its parameters, hash, minimum and flags; usage; the gaps
+What comes back: cameras, sites, holds and numbers; every segment row with its parameters, hash, minimum and flags; usage; the gaps
 that a segment names before it. What objects do not tell, and so cannot come back: a gap after which nothing was recorded and a
 change of reason inside a gap, erased time (such time gets the reason `lost with the index`), dooms, and epochs raised under
 which nothing was recorded.
@@ -21,6 +21,7 @@ from index.check import cameras_of
 from index.check_objects import UNKNOWN_HASH, digest_of
 from index.environment import DEFAULT_MAP_BYTES, Environment
 from index.expiry import complete_expiry
+from index.holds import restore_holds
 from index.registry import PREFIX, DocumentName, Registry, decode, parse_object_key
 from index.rows import NewRow, Place
 from index.sites import DEFAULT_SITE
@@ -130,8 +131,9 @@ class _Rebuild:
                 self._registry.put_row(txn, name, raw)
                 if name.kind == "cameras":
                     cameras.append(camera_from(decode(raw, name.name)[2]))
-                else:
+                elif name.kind == "sites":
                     self.result.sites += 1
+            restore_holds(txn, [decode(raw, name.name)[2] for name, (_, raw) in newest.items() if name.kind == "holds"])
             for camera in sorted(cameras, key=lambda camera: camera.number, reverse=True):
                 adopt_camera(txn, camera)
                 if camera.first_record_us is not None:

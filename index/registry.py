@@ -2,7 +2,7 @@
 
 Order of a change: the object is durable in the spool, then the index commits, then the caller is told. A crash between the
 two leaves an object of a version that the index does not know: it was never acknowledged, is never uploaded, and the next
-change of that document replaces it. What the fields mean is in `index.cameras` and `index.sites`.
+change of that document replaces it. What the fields mean is in `index.cameras`, `index.sites` and `index.holds`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ PREFIX: Final = "registry/"
 Fields = dict[str, Any]
 
 _CHANGES = b"registry-changes"
-_OBJECT = re.compile(r"registry/(cameras|sites)/([A-Za-z0-9][A-Za-z0-9._-]{0,63})/([0-9]{10})\.json")
+_OBJECT = re.compile(r"registry/(cameras|sites|holds)/([A-Za-z0-9][A-Za-z0-9._-]{0,63})/([0-9]{10})\.json")
 _MAX_OBJECT_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentName:
-    """What a document is called: `kind` is `cameras` or `sites`; `name` a ten-digit number, or a site's id."""
+    """What a document is called: `kind` is `cameras`, `sites` or `holds`; `name` a ten-digit number, or a site's id."""
 
     kind: str
     name: str

@@ -88,6 +88,12 @@ class Moment(click.ParamType[int]):
 
 MOMENT = Moment()
 
+by_option = click.option(
+    "--by",
+    default=lambda: f"operator@{os.uname().nodename}",
+    show_default="operator@HOST",
+    help="Who does this, as it is noted.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; times are ISO 8601 in UTC with microseconds.")
 
 

@@ -38,6 +38,7 @@ SAME = (
     Table.CLASSES,
     Table.REGISTRY,
     Table.NAMES,
+    Table.HOLDS,
 )
 
 
@@ -54,6 +55,10 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
         opened.cameras.set("cam-1", name="North gate")
         opened.cameras.remove("cam-2")
         catalog = opened.catalog
+        for camera in (ONE, TWO):
+            opened.holds.place(by="Li", case="7", why="theft", cameras=[camera], interval=RANGE)
+        opened.holds.release(2, by="Li")
+        opened.holds.confirm(2, by="Wang")
         first, other = catalog.raise_epochs([ONE, TWO]).values()
         catalog.open_gap(ONE, T0 - 5 * US, "connecting")
         opened.settled(ONE, T0, first, gap_before=GapBefore(T0 - 5 * US, "connecting"))

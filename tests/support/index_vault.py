@@ -10,6 +10,7 @@ from pathlib import Path
 from index.cameras import Cameras, NewCamera
 from index.catalog import Catalog
 from index.environment import Environment
+from index.holds import Holds
 from index.registry import Registry
 from index.rows import NewRow
 from index.sites import Sites
@@ -86,6 +87,10 @@ class Vault:
     @property
     def sites(self) -> Sites:
         return Sites(self.registry, self.clock)
+
+    @property
+    def holds(self) -> Holds:
+        return Holds(self.registry, self.clock)
 
     def add_camera(self, id_: str = "cam-1", number: int = CAMERA) -> None:
         """A camera whose number is the tests' own."""
