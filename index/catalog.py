@@ -145,11 +145,11 @@ class Catalog:
         if missing:
             raise NotFound(f"{len(missing)} settled segments have no row, the first {missing[0].object_key}; run `check`")
 
-    def pending(self, limit: int = MAX_ROWS) -> list[SegmentRow]:
-        """Segments whose bytes are only in the spool, the oldest of all cameras first. Doomed ones are left out."""
+    def pending(self, limit: int = MAX_ROWS, *, newest: bool = False) -> list[SegmentRow]:
+        """Segments whose bytes are only in the spool, the oldest (or the newest) of all cameras first. Doomed ones are left out."""
         found: list[SegmentRow] = []
         with self._env.read() as txn:
-            for raw, _ in txn.scan(Table.PENDING):
+            for raw, _ in txn.before(Table.PENDING, b"\xff" * 20) if newest else txn.scan(Table.PENDING):
                 raw_key = key_of_pending(raw)
                 value = txn.get(Table.SEGMENTS, raw_key)
                 if value is not None:

@@ -27,6 +27,7 @@ from vault.errors import StreamvaultError
 from vault.files import FILE_MODE
 from vault.ids import CameraNumber
 from vault.logs import Log
+from vault.store.choose import refuse_pretended_lock
 from vault.timebase import US
 
 log = Log("ingest.supervisor")
@@ -55,7 +56,8 @@ class Supervisor:
         count = node.config.recording.workers or os.cpu_count() or 1
         self._crew = [Crewman(slot, node.folder.path.absolute(), node.config) for slot in range(count)]
         self._keeper = Keeper(node, node.folder.credentials())
-        self._uploader = Uploader(node.spool, node.store, node.catalog, node.registry, node.clock)
+        lock = node.config.store.object_lock != "off"
+        self._uploader = Uploader(node.spool, node.store, node.catalog, node.registry, node.clock, lock=lock)
         self._adopter = Adopter(node.spool, node.catalog, node.clock, node.config, self._keeper.keep_of)
         self._adopt_now = threading.Event()
         self._adopting = threading.Thread(target=self._adopt, name="adopter", daemon=True)
@@ -321,9 +323,11 @@ def _shown(status: CameraStatus | None, pid: int | None) -> dict[str, object]:
 
 
 def run_node(folder: DataFolder, config: Config, stop: threading.Event, clock: Clock | None = None) -> None:
-    """Record into a data folder until `stop` is set. Raises Busy when another supervisor does."""
+    """Record into a data folder until `stop` is set. Raises Busy when another supervisor does, Refused for an object lock that
+    the bucket only pretends to keep."""
     clock = clock or SystemClock()
     with folder.supervisor_lock():
+        refuse_pretended_lock(folder.path, config.store, clock)
         free_index(folder.index, folder.run, clock)
         with open_node(folder, config, clock) as node:
             supervisor = Supervisor(node, stop)

@@ -1,15 +1,25 @@
-"""W3 and W4: committed segments from the spool into the store, oldest first, and registry objects before any of them."""
+"""W3 and W4: committed segments from the spool into the store, and small objects (the registry's) before any of them.
+
+One thread decides and settles; a bounded number of others put, so that an upload that is stuck delays no other. What goes next is
+`ingest.turns`; the store says how many requests at a time are of use (`at_once`): a local one takes many files together in one
+call, a bucket one by one over several connections.
+"""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from index.alarms import Alarms
 from index.catalog import Catalog
 from index.registry import Registry
 from index.rows import SegmentRow
+from ingest.lanes import Lanes
+from ingest.turns import Turns
 from vault.clock import Clock
-from vault.errors import StreamvaultError
+from vault.errors import Damaged, NotFound, StoreError, StreamvaultError
+from vault.ids import SegmentKey
 from vault.logs import Log
 from vault.spool import Spool
 from vault.store.interface import NewObject, ObjectStore
@@ -18,37 +28,51 @@ from vault.timebase import US
 log = Log("ingest.uploader")
 
 BATCH = 64
-WAIT_US = US
-FIRST_BACKOFF_US = US
-LAST_BACKOFF_US = 60 * US
-"""For the store as a whole, and for an object that it refuses for a reason that may pass."""
+"""Files that go into a local store in one call; what is settled in one transaction at most."""
 
-LAST_BAD_BACKOFF_US = 600 * US
-"""For an object that is not what it should be: somebody has to look at it."""
+LOOK_AHEAD = 2
+"""For a bucket: how many objects are chosen for each connection before the next look at what waits."""
+
+WAIT_US = US
+SETTLE_US = US // 2
+"""While a backlog drains, so many puts share a commit."""
+
+ALARM = "store away"
 
 
 @dataclass(frozen=True, slots=True)
-class _Aside:
-    """An object that the store did not take: when it is tried again, and how long to wait after that."""
+class _Sent:
+    """What a job has done: `rows` or small objects by `names`; those not in `failures` are in the store."""
 
-    due_us: int
-    backoff_us: int
+    rows: Sequence[SegmentRow] = ()
+    names: Sequence[str] = ()
+    failures: Mapping[str, StreamvaultError] = field(default_factory=dict)
 
 
 class Uploader:
-    """A thread of the supervisor. Whatever fails stays in the spool and is tried again; nothing is thrown away.
+    """A thread of the supervisor, and those that put. Whatever fails stays in the spool and is tried again; nothing is thrown away."""
 
-    An object that the store does not take is put aside for a while, longer each time, and the others go on. When nothing of a
-    batch is taken, everything waits for a while.
-    """
-
-    def __init__(self, spool: Spool, store: ObjectStore, catalog: Catalog, registry: Registry, clock: Clock) -> None:
+    def __init__(
+        self, spool: Spool, store: ObjectStore, catalog: Catalog, registry: Registry, clock: Clock, *, lock: bool = False
+    ) -> None:
+        """`lock`: objects get the term until which they must be kept, for a store that holds everyone to it."""
         self._spool = spool
         self._store = store
         self._catalog = catalog
         self._registry = registry
         self._clock = clock
-        self._aside: dict[str, _Aside] = {}
+        self._lock = lock
+        self._alarms = Alarms(catalog.environment, clock)
+        at_once = store.at_once
+        self._together = BATCH if at_once == 1 else 1
+        self._look_ahead = BATCH if at_once == 1 else at_once * LOOK_AHEAD
+        self._lanes: Lanes[_Sent] = Lanes(at_once, "uploader")
+        self._turns = Turns(at_once)
+        self._chosen: list[SegmentRow] = []
+        self._put: list[SegmentKey] = []
+        self._settled_us = 0
+        self._more = False
+        self._alarmed: str | None = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uploader", daemon=True)
 
@@ -68,60 +92,168 @@ class Uploader:
             log.error("store does not answer; what waits in the spool goes there after the next start")
 
     def _run(self) -> None:
-        wait_us = backoff_us = 0
-        while not self._stop.wait(wait_us / US):
-            more = self._round()
-            backoff_us = min(LAST_BACKOFF_US, max(FIRST_BACKOFF_US, backoff_us * 2)) if more is None else 0
-            wait_us = 0 if more else backoff_us or WAIT_US
-        while self._round():
+        while not self._stop.is_set():
+            self._guarded(lambda: self.step(WAIT_US / US))
+        while self._guarded(self.run_once):
             pass
 
-    def _round(self) -> bool | None:
-        """`run_once`, whose errors end here. True when there may be more to do at once, None when nothing could be done."""
+    def _guarded(self, act: Callable[[], bool]) -> bool:
+        """What goes wrong ends here: the next round repeats it, and a thread that is gone repeats nothing."""
         try:
-            return self.run_once()
-        except StreamvaultError as error:
-            log.warning("segments wait in the spool", error=str(error))
-        except Exception as error:  # the next round repeats it; a thread that is gone repeats nothing
-            log.error("segments wait in the spool", error=str(error), trace=error)
-        return None
+            return act()
+        except Exception as error:
+            trace = None if isinstance(error, StreamvaultError) else error
+            log.error("segments wait in the spool", error=str(error), trace=trace)
+            self._stop.wait(WAIT_US / US)
+            return False
 
     def run_once(self) -> bool:
-        """One batch. True when there may be more.
+        """One batch, to its end. True when there may be more.
 
-        Raises StoreError and what the index raises; and when the store took nothing of a batch, the first reason it gave.
+        Raises what the index raises; and when the store took nothing of the batch, the first reason it gave.
         """
-        self._upload_registry()
-        now_us = self._clock.mono_us()
-        waiting = self._catalog.pending(len(self._aside) + BATCH)
-        rows = [row for row in waiting if self._is_due(row, now_us)][:BATCH]
-        if not rows:
+        self._hand_out()
+        took, first = False, None
+        while self._lanes.busy:
+            for sent in self._lanes.results(WAIT_US / US):
+                self._take_in(sent)
+                took = took or len(sent.failures) < len(sent.rows) + len(sent.names)
+                first = first or next(iter(sent.failures.values()), None)
+            self._hand_out(anew=False)
+        self._settle()
+        self._say()
+        if first is not None and not took:
+            raise first
+        return self._more
+
+    def step(self, wait_seconds: float) -> bool:
+        """Hand out what may go, wait a while for something to be done, settle. True when something was. Raises what the index
+        raises."""
+        self._hand_out()
+        done = self._lanes.results(0 if self._lanes.free and self._chosen else wait_seconds)
+        for sent in done:
+            self._take_in(sent)
+        if self._put and (not self._lanes.busy or self._clock.mono_us() - self._settled_us >= SETTLE_US):
+            self._settle()
+        self._say()
+        if not done and not self._lanes.busy and self._chosen:
+            # Nothing may go now; do not ask again at once.
+            self._stop.wait(wait_seconds)
+        return bool(done)
+
+    # What goes.
+
+    def _hand_out(self, *, anew: bool = True) -> None:
+        """Give free lanes something to do; `anew`: look at the index when what was chosen is used up."""
+        if anew and not self._chosen and self._lanes.free > 0:
+            if self._small_objects():
+                return
+            self._choose()
+        while self._chosen and self._lanes.free > 0:
+            rows, self._chosen = self._chosen[: self._together], self._chosen[self._together :]
+            self._lanes.submit(lambda rows=rows: self._send(rows))  # type: ignore[misc]
+
+    def _choose(self) -> None:
+        limit = self._turns.unavailable + self._look_ahead
+        oldest = self._catalog.pending(limit)
+        # Where all that waits was seen, there is no other end to begin at.
+        newest = self._catalog.pending(limit, newest=True) if len(oldest) == limit else []
+        self._chosen = self._turns.choose(oldest, newest, self._look_ahead, self._clock.mono_us())
+        self._more = len(self._chosen) == self._look_ahead
+
+    def _small_objects(self) -> bool:
+        """Whether there are any that wait, which go alone and before footage: what they say is needed to read it."""
+        mono_us = self._clock.mono_us()
+        keys = [key for key in self._registry.pending() if self._turns.aside_until(key) <= mono_us]
+        if not keys:
             return False
-        objects = [NewObject(row.key.object_key, self._spool.path_of(row.key), row.blake3) for row in rows]
-        failures = {failure.key: failure.error for failure in self._store.put_files(objects)}
-        for name, error in failures.items():
-            self._put_aside(name, error, now_us)
-        put = [row.key for row in rows if row.key.object_key not in failures]
-        if not put:
-            raise next(iter(failures.values()))
-        self._catalog.settle(put)
-        for key in put:
-            self._aside.pop(key.object_key, None)
-            self._spool.remove(key)
-        return len(rows) == BATCH
+        if not self._lanes.busy and self._turns.may_try(mono_us):
+            self._lanes.submit(lambda: self._send_small(keys))
+            self._more = True
+        return True
 
-    def _is_due(self, row: SegmentRow, now_us: int) -> bool:
-        aside = self._aside.get(row.key.object_key)
-        return aside is None or aside.due_us <= now_us
+    # On a lane.
 
-    def _put_aside(self, name: str, error: StreamvaultError, now_us: int) -> None:
-        before = self._aside.get(name)
-        last_us = LAST_BACKOFF_US if error.retryable else LAST_BAD_BACKOFF_US
-        backoff_us = FIRST_BACKOFF_US if before is None else min(last_us, before.backoff_us * 2)
-        self._aside[name] = _Aside(now_us + backoff_us, backoff_us)
-        log.warning("segment not put into the store", key=name, error=str(error), again_in_s=backoff_us // US)
+    def _send(self, rows: Sequence[SegmentRow]) -> _Sent:
+        try:
+            objects = [self._object(row) for row in rows]
+            return _Sent(rows, (), {failure.key: failure.error for failure in self._store.put_files(objects)})
+        except Exception as error:
+            return _Sent(rows, (), dict.fromkeys((row.key.object_key for row in rows), _ours(error)))
 
-    def _upload_registry(self) -> None:
-        for key in self._registry.pending():
-            self._store.put_bytes(key, self._registry.read(key))
-            self._registry.drop([key])
+    def _object(self, row: SegmentRow) -> NewObject:
+        # Footage that ends after now was recorded by a clock that was wrong; its term is wrong too, and could not be taken back.
+        until_us = row.min_until_us if self._lock and row.end_us <= self._clock.now_us() else 0
+        return NewObject(row.key.object_key, self._spool.path_of(row.key), row.blake3, until_us)
+
+    def _send_small(self, keys: Sequence[str]) -> _Sent:
+        """In their order, each dropped from the spool when the store has it; the store being away ends it."""
+        failures: dict[str, StreamvaultError] = {}
+        for number, key in enumerate(keys):
+            try:
+                self._store.put_bytes(key, self._registry.read(key))
+                self._registry.drop([key])
+            except Exception as error:
+                failures[key] = _ours(error)
+                if not self._is_its_own(key, failures[key]):
+                    return _Sent((), keys[: number + 1], failures)
+        return _Sent((), keys, failures)
+
+    # What came of it.
+
+    def _take_in(self, sent: _Sent) -> None:
+        mono_us = self._clock.mono_us()
+        why: StreamvaultError | None = None
+        for name, error in sent.failures.items():
+            passing = not self._is_its_own(name, error)
+            why = why or (error if passing else None)
+            # Small objects are waited for: only one that can never be put lets the others pass.
+            if sent.rows or not passing:
+                aside = self._turns.refused(name, mono_us, passing=passing)
+                if self._turns.why_away is None:
+                    again_s = aside.backoff_us // US
+                    log.warning("object not put into the store", key=name, error=str(error), again_in_s=again_s)
+        put = [row.key for row in sent.rows if row.key.object_key not in sent.failures]
+        self._put += put
+        if put:
+            self._turns.taken(key.object_key for key in put)
+        elif any(name not in sent.failures for name in sent.names):
+            self._turns.answered()
+        if why is not None and not put and self._turns.failed(why, mono_us):
+            self._turns.back(row.key.object_key for row in self._chosen)
+            self._chosen = []
+        if put and len(self._put) >= BATCH:
+            self._settle()
+
+    def _is_its_own(self, name: str, error: StreamvaultError) -> bool:
+        """Whether it is the object that is not as it should be. All else is the store's, though it may be one key's alone."""
+        if isinstance(error, NotFound) and name.startswith("segments/"):
+            return not self._spool.path_of(SegmentKey.parse(name)).exists()
+        return isinstance(error, Damaged)
+
+    def _settle(self) -> None:
+        self._settled_us = self._clock.mono_us()
+        if self._put:
+            self._catalog.settle(self._put)
+            put, self._put = self._put, []
+            for key in put:
+                self._spool.remove(key)
+
+    def _say(self) -> None:
+        """The alarm, and one line in the log when it begins and when it ends."""
+        why = self._turns.why_away
+        if why == self._alarmed:
+            return
+        if why is not None:
+            if self._alarms.begin(ALARM, "", f"nothing can be put into the store, and the spool holds what is recorded: {why}"):
+                log.error("store away; the spool holds what is recorded", error=why)
+        elif self._alarms.end(ALARM, ""):
+            log.info("store is back")
+        self._alarmed = why
+
+
+def _ours(error: Exception) -> StreamvaultError:
+    if isinstance(error, StreamvaultError):
+        return error
+    log.error("putting ended by an error of ours", error=str(error), trace=error)
+    return StoreError(f"putting ended by an error of ours: {type(error).__name__}: {error}")

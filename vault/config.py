@@ -109,6 +109,11 @@ class Store:
     credentials_file: str = _text(
         "", "s3: file of mode 0600 with access_key and secret_key, in the data folder if relative; empty is the environment"
     )
+    object_lock: str = _text(
+        "off",
+        "s3: whether the bucket holds everyone to the least time to keep, and whether that may be taken back by who has the right",
+        ("off", "governance", "compliance"),
+    )
     unsigned_payload: bool = _flag(False, "s3: over plain HTTP to another machine, do not sign what is sent; saves CPU")
     timeout_seconds: float = _number(10.0, 0.5, 300.0, "s3: longest wait for the server's next move")
     request_seconds: float = _number(120.0, 1.0, 3600.0, "s3: longest time for one request as a whole")
@@ -217,6 +222,8 @@ def describe(config: Config) -> list[ConfigLine]:
 def _store_problem(store: Store) -> str | None:
     """What does not fit together in `[store]`."""
     if store.kind != "s3":
+        if store.object_lock != "off":
+            return f"store.object_lock is for kind = 's3', and store.kind is {store.kind!r}"
         # A forgotten `kind` would record to the local disk what was meant for the bucket.
         meant = "endpoint" if store.endpoint else "bucket"
         return f"store.{meant} is for kind = 's3', and store.kind is {store.kind!r}" if store.endpoint or store.bucket else None

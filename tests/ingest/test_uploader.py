@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from index.alarms import Alarms
+from index.cameras import Cameras, NewCamera
 from index.rows import Place
+from index.sites import Sites
+from ingest.turns import LAST_STORE_BACKOFF_US, LEAST_FAILURES
 from ingest.uploader import BATCH, Uploader
 from tests.support.index_vault import Vault, closed_segment, open_vault, row_of
+from tests.support.node import wait_until
+from vault.clock import SystemClock
 from vault.errors import Damaged, StoreError, StreamvaultError
 from vault.ids import CameraNumber, SegmentKey
 from vault.store.interface import Failure, Failures, NewObject
@@ -25,7 +32,10 @@ class Picky(LocalStore):
 
     refuses: dict[str, StreamvaultError]
 
+    tries = 0
+
     def put_files(self, files: Sequence[NewObject]) -> Failures:
+        self.tries += len(files)
         bad = [Failure(file.key, self.refuses[file.key]) for file in files if file.key in self.refuses]
         return bad + super().put_files([file for file in files if file.key not in self.refuses])
 
@@ -68,12 +78,94 @@ def test_objects_that_the_store_never_takes_do_not_keep_the_later_ones_waiting(v
     # More than a whole batch of the oldest.
     bad = keys[: BATCH + 5]
     store.refuses = {key.object_key: Damaged("not what it was") for key in bad}
+    sender.run_once()
+    # What is left is bad.
     with pytest.raises(Damaged):
         sender.run_once()
-    sender.run_once()
     assert places(vault, keys[BATCH + 5 :]) == [Place.STORE] * 15
     assert places(vault, bad) == [Place.SPOOL] * (BATCH + 5)
     assert all(vault.spool.path_of(key).exists() for key in bad)
+    # They are at fault, and not the store.
+    assert not Alarms(vault.environment).lasting()
+
+
+def test_of_a_backlog_both_the_oldest_and_the_newest_go_first(vault: Vault, tmp_path: Path) -> None:
+    keys = commit(vault, 3 * BATCH)
+    sender, _ = uploader(vault, tmp_path)
+    assert sender.run_once()
+    assert places(vault, keys[: BATCH // 2]) == [Place.STORE] * (BATCH // 2)
+    assert places(vault, keys[-(BATCH // 2) :]) == [Place.STORE] * (BATCH // 2)
+    assert set(places(vault, keys[BATCH // 2 : -(BATCH // 2)])) == {Place.SPOOL}
+
+
+def test_an_upload_that_is_stuck_delays_no_other(vault: Vault, tmp_path: Path) -> None:
+    keys = commit(vault, 40)
+    stuck, go_on = keys[0].object_key, threading.Event()
+
+    class Stuck(LocalStore):
+        at_once = 4
+
+        def put_files(self, files: Sequence[NewObject]) -> Failures:
+            if any(file.key == stuck for file in files):
+                go_on.wait(60)
+            return super().put_files(files)
+
+    sender = Uploader(vault.spool, Stuck(tmp_path / "store"), vault.catalog, vault.registry, SystemClock())
+    sender.start()
+    try:
+        wait_until(lambda: places(vault, keys[1:]) == [Place.STORE] * 39, 20, "all but the stuck one")
+        assert places(vault, keys[:1]) == [Place.SPOOL]
+    finally:
+        go_on.set()
+        sender.stop(20)
+    assert places(vault, keys) == [Place.STORE] * 40
+    assert not vault.spool.list_keys()
+
+
+def test_a_store_that_is_away_is_tried_with_one_object_and_with_its_first_yes_all_go(vault: Vault, tmp_path: Path) -> None:
+    keys = commit(vault, 4 * BATCH)
+    sender, store = uploader(vault, tmp_path)
+    store.refuses = {key.object_key: StoreError("nobody there") for key in keys}
+    for _ in range(LEAST_FAILURES):
+        with pytest.raises(StoreError):
+            sender.run_once()
+    [alarm] = Alarms(vault.environment).lasting()
+    assert alarm.kind == "store away"
+    assert "nobody there" in alarm.message
+    # Not before its time, and then one.
+    assert sender.run_once() is False
+    tries = store.tries
+    vault.clock.advance(LAST_STORE_BACKOFF_US)
+    with pytest.raises(StoreError):
+        sender.run_once()
+    assert store.tries == tries + 1
+    store.refuses = {}
+    vault.clock.advance(LAST_STORE_BACKOFF_US)
+    for _ in range(5):
+        sender.run_once()
+    assert places(vault, keys) == [Place.STORE] * len(keys)
+    assert not Alarms(vault.environment).lasting()
+
+
+def test_changes_of_the_registry_go_before_footage_and_one_that_is_damaged_lets_the_rest_pass(
+    vault: Vault, tmp_path: Path
+) -> None:
+    keys = commit(vault, 2)
+    sites = Sites(vault.registry, vault.clock)
+    sites.ensure_default()
+    sender, store = uploader(vault, tmp_path)
+    sender.run_once()
+    assert places(vault, keys) == [Place.SPOOL] * 2
+    assert [item.key for item in store.list("")] == ["registry/sites/default/0000000001.json"]
+    assert not vault.registry.pending()
+    Cameras(vault.registry, vault.clock).add(NewCamera("cam-9", "rtsp://192.0.2.1/"))
+    [waiting] = vault.registry.pending()
+    store.put_bytes(waiting, b"other bytes")
+    with pytest.raises(Damaged):
+        sender.run_once()
+    sender.run_once()
+    assert places(vault, keys) == [Place.STORE] * 2
+    assert vault.registry.pending() == [waiting]
 
 
 def test_what_was_refused_is_tried_again_later_and_then_goes(vault: Vault, tmp_path: Path) -> None:

@@ -57,14 +57,26 @@ class BoundStore:
         self._lock = threading.Lock()
         self._inner: ObjectStore | None = None
         self._trusted_until_us: int | None = None
+        self._looks = 0
+        self._why_not: StreamvaultError | None = None
 
     def close(self) -> None:
         with self._lock:
             if self._inner is not None:
                 self._inner.close()
 
-    def put_file(self, key: str, path: Path, *, digest: bytes | None = None) -> None:
-        self._store(key).put_file(key, path, digest=digest)
+    @property
+    def at_once(self) -> int:
+        if self._inner is None:
+            try:
+                with self._lock:
+                    return self._opened().at_once
+            except StreamvaultError:
+                return 1
+        return self._inner.at_once
+
+    def put_file(self, key: str, path: Path, *, digest: bytes | None = None, lock_until_us: int = 0) -> None:
+        self._store(key).put_file(key, path, digest=digest, lock_until_us=lock_until_us)
 
     def put_files(self, files: Sequence[NewObject]) -> Failures:
         try:
@@ -74,6 +86,9 @@ class BoundStore:
 
     def put_bytes(self, key: str, data: bytes) -> None:
         self._store(key).put_bytes(key, data)
+
+    def raise_lock(self, key: str, until_us: int) -> None:
+        self._store(key).raise_lock(key, until_us)
 
     def open(self, key: str) -> OpenSource:
         return self._store(key).open(key)
@@ -94,15 +109,31 @@ class BoundStore:
         """The store, looked at. Raises StoreError, UsageError for the marker's own key."""
         if MARKER in keys:
             raise UsageError(f"{MARKER} is the store's own marker and no object of anybody's")
+        looks = self._looks
         with self._lock:
-            if self._inner is None:
-                self._inner = self._opener()
             now_us = self._clock.mono_us()
-            if anew or self._trusted_until_us is None or now_us >= self._trusted_until_us:
-                self._trusted_until_us = None
-                self._look(self._inner)
-                self._trusted_until_us = now_us + TRUST_US
-            return self._inner
+            if not anew and self._trusted_until_us is not None and now_us < self._trusted_until_us:
+                return self._opened()
+            if self._looks != looks and self._why_not is not None:
+                # Somebody looked while this thread waited: with a store that does not answer, each look takes its deadline.
+                raise type(self._why_not)(str(self._why_not)) from self._why_not
+            self._trusted_until_us = None
+            try:
+                inner = self._opened()
+                self._look(inner)
+                self._why_not = None
+            except StreamvaultError as error:
+                self._why_not = error
+                raise
+            finally:
+                self._looks += 1
+            self._trusted_until_us = now_us + TRUST_US
+            return inner
+
+    def _opened(self) -> ObjectStore:
+        if self._inner is None:
+            self._inner = self._opener()
+        return self._inner
 
     def _look(self, store: ObjectStore) -> None:
         mine, its = self._bond.store_id(), marker_of(store)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vault.clock import Clock
 from vault.config import Store
-from vault.errors import UsageError
+from vault.errors import StoreError, UsageError
 from vault.store.accesskey import KeySource
 from vault.store.interface import ObjectStore
 from vault.store.local import LocalStore
@@ -38,3 +39,10 @@ def open_bucket(folder: Path, settings: Store, clock: Clock) -> S3Store:
     ca_file = str(folder / settings.tls_ca_file) if settings.tls_ca_file else ""
     key_file = folder / settings.credentials_file if settings.credentials_file else None
     return S3Store(dataclasses.replace(settings, tls_ca_file=ca_file), KeySource(key_file), clock)
+
+
+def refuse_pretended_lock(folder: Path, settings: Store, clock: Clock) -> None:
+    """Raises Refused where a lock is asked for that the bucket does not keep. One that is away is asked before its first put."""
+    if settings.kind == "s3" and settings.object_lock != "off":
+        with closing(open_bucket(folder, settings, clock)) as bucket, suppress(StoreError):
+            _ = bucket.features

@@ -45,11 +45,13 @@ class NewObject:
     """A file to put: it is closed and never changes again, since a store may share its bytes.
 
     `digest`: its BLAKE3 (32 bytes) where known; a store that copies the bytes makes sure that they are these.
+    `lock_until_us`: see `ObjectStore.raise_lock`; 0 is no lock.
     """
 
     key: str
     path: Path
     digest: bytes | None = None
+    lock_until_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,12 @@ Failures = list[Failure]
 class ObjectStore(Protocol):
     """See the module for the contract."""
 
-    def put_file(self, key: str, path: Path, *, digest: bytes | None = None) -> None:
+    @property
+    def at_once(self) -> int:
+        """How many requests at a time are of use: 1 where putting several files together is what saves time."""
+        ...
+
+    def put_file(self, key: str, path: Path, *, digest: bytes | None = None, lock_until_us: int = 0) -> None:
         """Put a file; it stays where it is. Raises NotFound when there is no such file, Damaged, StoreError, UsageError."""
         ...
 
@@ -78,6 +85,11 @@ class ObjectStore(Protocol):
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """Put a small object. Raises Damaged, StoreError, UsageError."""
+        ...
+
+    def raise_lock(self, key: str, until_us: int) -> None:
+        """Let nobody delete the object before `until_us`, in a store that holds everyone to that and is configured to; nothing
+        is done elsewhere. A later term that is there stays. Raises NotFound, StoreError, UsageError."""
         ...
 
     def open(self, key: str) -> OpenSource:
@@ -131,7 +143,7 @@ def put_each(store: ObjectStore, files: Sequence[NewObject]) -> Failures:
     failures: Failures = []
     for file in files:
         try:
-            store.put_file(file.key, file.path, digest=file.digest)
+            store.put_file(file.key, file.path, digest=file.digest, lock_until_us=file.lock_until_us)
         except StreamvaultError as error:
             failures.append(Failure(file.key, error))
     return failures

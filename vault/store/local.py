@@ -73,7 +73,11 @@ class LocalStore:
         except OSError as error:
             raise store_error(f"trying a hard link from {folder} into the store {self.root}", error) from error
 
-    def put_file(self, key: str, path: Path, *, digest: bytes | None = None) -> None:
+    @property
+    def at_once(self) -> int:
+        return 1
+
+    def put_file(self, key: str, path: Path, *, digest: bytes | None = None, lock_until_us: int = 0) -> None:
         for failure in self.put_files([NewObject(key, path, digest)]):
             raise failure.error
 
@@ -105,6 +109,9 @@ class LocalStore:
             self._make_durable({(self.root / key).parent})
         except OSError as error:
             raise store_error(f"putting {len(data)} bytes as {key} into {self.root}", error) from error
+
+    def raise_lock(self, key: str, until_us: int) -> None:
+        check_key(key)
 
     def open(self, key: str) -> FileSource:
         path = self.root / check_key(key)

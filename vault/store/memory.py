@@ -21,7 +21,11 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._objects: dict[str, tuple[bytes, int]] = {}
 
-    def put_file(self, key: str, path: Path, *, digest: bytes | None = None) -> None:
+    @property
+    def at_once(self) -> int:
+        return 1
+
+    def put_file(self, key: str, path: Path, *, digest: bytes | None = None, lock_until_us: int = 0) -> None:
         check_key(key)
         with FileSource(path) as source:
             data = source.read(0, source.size)
@@ -40,6 +44,9 @@ class MemoryStore:
                 self._objects[key] = (bytes(data), self._clock.now_us())
             elif known[0] != data:
                 raise Damaged(other_bytes(key))
+
+    def raise_lock(self, key: str, until_us: int) -> None:
+        check_key(key)
 
     def open(self, key: str) -> OpenSource:
         check_key(key)

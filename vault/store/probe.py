@@ -78,7 +78,7 @@ def probe(client: S3Client, prefix: str, clock: Clock) -> Report:
         _checksum(client, prefix, Checksum.CRC32C, "every put carries it"),
         _checksum(client, prefix, Checksum.MD5, "sent where CRC32C is not checked; without either, objects are read back"),
         _versioning(client, prefix),
-        _object_lock(client, prefix, clock),
+        try_object_lock(client, prefix, clock),
         _legal_hold(client, prefix),
     )
     return Report(client.where, trials)
@@ -174,8 +174,9 @@ def _versioning(client: S3Client, prefix: str) -> Trial:
     return Trial(name, Verdict.PRETENDED, "said to be on, and the first version cannot be read any more", so)
 
 
-def _object_lock(client: S3Client, prefix: str, clock: Clock) -> Trial:
-    name, so = "object lock", "never relied on unless it is kept"
+def try_object_lock(client: S3Client, prefix: str, clock: Clock) -> Trial:
+    """Put something with a term in governance mode, and try to delete it. Raises StoreError."""
+    name, so = "object lock", "set where store.object_lock asks for it, and never relied on unless it is kept"
     until = datetime.fromtimestamp(clock.now_us() / US + LOCK_MINUTES * 60, UTC)
     locked = {
         "x-amz-object-lock-mode": "GOVERNANCE", "x-amz-object-lock-retain-until-date": f"{until:%Y-%m-%dT%H:%M:%SZ}",

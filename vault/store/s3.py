@@ -18,7 +18,6 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -35,6 +34,7 @@ from vault.store.interface import Failure, Failures, NewObject, ObjectStat, chec
 from vault.store.s3client import DELETE_TOGETHER, Answer, S3Client
 from vault.store.s3features import Checksum, Features, find_features
 from vault.store.s3http import StoreAway
+from vault.store.s3lock import Term
 from vault.store.s3source import S3Source, open_source
 from vault.timebase import US
 
@@ -73,53 +73,54 @@ class S3Store:
         self._features = features
         self._finding = threading.Lock()
         self._connections = settings.connections
-        self._threads: ThreadPoolExecutor | None = None
+        self._term = Term(self.client, settings.object_lock, clock) if settings.object_lock != "off" else None
 
     def close(self) -> None:
         self.client.close()
-        if self._threads is not None:
-            self._threads.shutdown(wait=True, cancel_futures=True)
 
     @property
     def features(self) -> Features:
-        """What the bucket really does; the first call tries it out. Raises StoreError."""
+        """What the bucket really does; the first call tries it out. Raises StoreError, and Refused where a lock is asked for
+        that the bucket does not keep."""
         with self._finding:
             if self._features is None:
+                if self._term is not None:
+                    self._term.require(self.prefix)
                 self._features = find_features(self.client, self.prefix)
             return self._features
 
-    def put_file(self, key: str, path: Path, *, digest: bytes | None = None) -> None:
+    def put_file(self, key: str, path: Path, *, digest: bytes | None = None, lock_until_us: int = 0) -> None:
         check_key(key)
         with FileSource(path) as source:
-            self._put(key, self._content(key, source.size, lambda: _file_pieces(source), digest))
+            self._put(key, self._content(key, source.size, lambda: _file_pieces(source), digest), lock_until_us)
+
+    @property
+    def at_once(self) -> int:
+        return self._connections
 
     def put_files(self, files: Sequence[NewObject]) -> Failures:
-        """Several at once, each over a connection of its own: one that is stuck delays no other of the batch. When the store
-        does not answer, those not yet begun are not tried."""
-        away: list[StoreAway] = []
-
-        def put(file: NewObject) -> Failure | None:
+        """One after the other. When the store does not answer, those not yet begun are not tried."""
+        failures: Failures = []
+        away: StoreAway | None = None
+        for file in files:
             try:
-                if away:
-                    raise StoreAway(f"putting {file.key}: not tried, since the store does not answer: {away[0]}")
-                self.put_file(file.key, file.path, digest=file.digest)
-            except StoreAway as error:
-                away.append(error)
-                return Failure(file.key, error)
+                if away is not None:
+                    raise StoreAway(f"putting {file.key}: not tried, since the store does not answer: {away}")
+                self.put_file(file.key, file.path, digest=file.digest, lock_until_us=file.lock_until_us)
             except StreamvaultError as error:
-                return Failure(file.key, error)
-            return None
-
-        if len(files) < 2:
-            return [failure for file in files if (failure := put(file))]
-        with self._finding:
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(self._connections, thread_name_prefix="s3-put")
-        return [failure for failure in self._threads.map(put, files) if failure]
+                if away is None and isinstance(error, StoreAway):
+                    away = error
+                failures.append(Failure(file.key, error))
+        return failures
 
     def put_bytes(self, key: str, data: bytes) -> None:
         check_key(key)
         self._put(key, self._content(key, len(data), lambda: iter((data,)), None))
+
+    def raise_lock(self, key: str, until_us: int) -> None:
+        check_key(key)
+        if self._term is not None and self.features:
+            self._term.raise_to(self.prefix + key, key, until_us)
 
     def open(self, key: str) -> OpenSource:
         return self._open(check_key(key))
@@ -195,7 +196,7 @@ class S3Store:
             pieces,
         )
 
-    def _put(self, key: str, content: _Content) -> None:
+    def _put(self, key: str, content: _Content, lock_until_us: int = 0) -> None:
         """Raises Damaged when the key is taken by other bytes, StoreError."""
         name = self.prefix + key
         features = self.features
@@ -206,6 +207,8 @@ class S3Store:
             headers |= {"x-amz-checksum-crc32c": content.crc32c, "x-amz-sdk-checksum-algorithm": "CRC32C"}
         if features.conditional_put:
             headers["If-None-Match"] = "*"
+        if self._term is not None:
+            headers |= self._term.headers(lock_until_us)
         doing = f"putting {key} ({content.size_bytes} bytes)"
         first = True
 
@@ -230,6 +233,9 @@ class S3Store:
         answer = self._undamaged(doing, once)
         if answer.status == 412:
             self._compare(key, content)
+            # It may have been put before its term was known, or before one was asked for.
+            if self._term is not None and self._term.headers(lock_until_us):
+                self._term.raise_to(name, key, lock_until_us)
         elif features.checksum is Checksum.NONE:
             self._read_back(key, content)
 
