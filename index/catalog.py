@@ -26,7 +26,7 @@ from index.doom import (
 from index.environment import Environment, Table, WriteTxn
 from index.gaps import carve, close_gap, explain, lasting_gap, open_gap
 from index.interned import decode_params
-from index.rows import GapRow, NewRow, Place, SegmentRow, State, Usage, key_of_pending
+from index.rows import GapRow, NewRow, Place, SegmentRow, State, Usage, key_of_pending, segment_key
 from index.writes import SegmentWriter, epoch_of, put_epoch, usage_of
 from vault.clock import Clock, SystemClock
 from vault.errors import FencedOut, NotFound, Refused, UsageError
@@ -231,11 +231,12 @@ class Catalog:
         """The objects are gone: drop the rows and remember the time as expired. A key without a row counts as done."""
         return self._step("erase", keys, lambda txn, row: erase(txn, self._segments, row), absent_is_done=True)
 
-    def doomed(self, limit: int = MAX_ROWS) -> list[tuple[SegmentRow, Sentence]]:
-        """The to-do list of deletion, doomed and deleting rows by camera and start."""
+    def doomed(self, limit: int = MAX_ROWS, after: SegmentKey | None = None) -> list[tuple[SegmentRow, Sentence]]:
+        """The to-do list of deletion, doomed and deleting rows by camera and start; `after`: only those behind that one."""
         found: list[tuple[SegmentRow, Sentence]] = []
+        first = b"" if after is None else segment_key(after) + b"\0"
         with self._env.read() as txn:
-            for raw_key, raw in txn.scan(Table.DOOMED):
+            for raw_key, raw in txn.scan(Table.DOOMED, first):
                 value = txn.get(Table.SEGMENTS, raw_key)
                 if value is not None:
                     found.append((self._segments.row(txn, raw_key, value), Sentence.unpack(raw)))

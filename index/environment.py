@@ -55,6 +55,7 @@ class Table(enum.IntEnum):
     PINS = 14
     EXPIRYHOURS = 15
     EXPIRYSUMS = 16
+    DUTIES = 17
 
 
 class ReadTxn:

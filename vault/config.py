@@ -72,6 +72,10 @@ class Retention:
     general_days: int = _number(30, 30, 3650, "sites of class general: all others")
     viewing_days: int = _number(92, 92, 3650, "a unit's viewing room: three months, the longest of which have 92 days")
     time_zone: str = _text("Asia/Shanghai", "IANA name; a kept day ends when this zone's day does")
+    run_minutes: int = _number(15, 1, 720, "time between two looks for what has expired")
+    deletes_per_second: int = _number(
+        2_000, 0, 1_000_000, "objects deleted a second at most, so that recording is served first; 0 is no limit"
+    )
 
     def days(self, site_class: str) -> int:
         """Least days for a site class. Raises ConfigError for a class that is not known: nothing is guessed about keeping."""

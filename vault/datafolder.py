@@ -130,13 +130,18 @@ class DataFolder:
         """The box that opens the cameras' credentials. Raises NotFound, Refused, Damaged, StoreError."""
         return CredentialBox(self.key_file)
 
-    @contextlib.contextmanager
-    def supervisor_lock(self) -> Iterator[None]:
-        """Be the one supervisor of this folder. Raises Busy, naming the process that is, StoreError.
+    def supervisor_lock(self) -> contextlib.AbstractContextManager[None]:
+        """Be the one supervisor of this folder. Raises Busy, naming the process that is, StoreError."""
+        return self._lock("supervisor.lock", "is recording into this data folder; stop it first")
 
-        The kernel lets go of the lock when the process ends, however it ends; a child made by `spawn` does not inherit it.
-        """
-        path = self.run / "supervisor.lock"
+    def retention_lock(self) -> contextlib.AbstractContextManager[None]:
+        """Be the one who deletes from this folder's store. Raises Busy, naming the process that is, StoreError."""
+        return self._lock("retention.lock", "is deleting what has expired here; try again when it is done")
+
+    @contextlib.contextmanager
+    def _lock(self, name: str, doing: str) -> Iterator[None]:
+        """The kernel lets go of the lock when the process ends, however it ends; a child made by `spawn` does not inherit it."""
+        path = self.run / name
         try:
             make_folder(self.run)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
@@ -148,7 +153,7 @@ class DataFolder:
             except BlockingIOError:
                 holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
                 who = f"process {holder}" if holder.isdecimal() else "another process"
-                raise Busy(f"{self.path}: {who} is recording into this data folder; stop it first") from None
+                raise Busy(f"{self.path}: {who} {doing}") from None
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
