@@ -129,14 +129,16 @@ def stat(session: Session, as_json: bool) -> None:
 
     with open_session(session) as node:
         found = index_stat(node.environment)
-    each = found.bytes_per_camera_minute
+    each, oldest = found.bytes_per_camera_minute, found.oldest_reader
     if as_json:
         print_json(
             {
                 "engine": found.engine, "segments": found.segments, "footage_bytes": found.footage_bytes,
                 "camera_minutes": found.camera_minutes, "bytes_per_camera_minute": each, "used_bytes": found.used_bytes,
                 "live_bytes": found.live_bytes, "file_bytes": found.file_bytes, "map_bytes": found.map_bytes,
-                "headroom_bytes": found.headroom_bytes, "entries": found.entries, "table_bytes": found.table_bytes,
+                "headroom_bytes": found.headroom_bytes, "readers": found.readers,
+                "oldest_reader": None if oldest is None else {"pid": oldest.pid, "transactions_behind": oldest.behind},
+                "entries": found.entries, "table_bytes": found.table_bytes,
             }
         )  # fmt: skip
         return
@@ -148,6 +150,9 @@ def stat(session: Session, as_json: bool) -> None:
             "in use": f"{size_text(found.used_bytes)}, of which {size_text(found.live_bytes)} live",
             "allocated": size_text(found.file_bytes),
             "limit": f"{size_text(found.map_bytes)}, {size_text(found.headroom_bytes)} free",
+            "readers": str(found.readers)
+            if oldest is None
+            else f"{found.readers}, the oldest is process {oldest.pid}, {counted(oldest.behind, 'transaction')} behind",
         }
     )
     rows = [[name, f"{count:,}", size_text(found.table_bytes[name])] for name, count in found.entries.items()]

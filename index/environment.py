@@ -20,8 +20,9 @@ from typing import Self
 
 import lmdb
 
-from index.filesystem import preallocate, refuse_network
+from index.filesystem import disk_space, preallocate, refuse_network
 from index.holder import Stamp, WriteHolder, current_holder, lock_owner
+from index.readers import Reader, parse_readers
 from vault.clock import Clock, SystemClock
 from vault.errors import Busy, Damaged, StoreError, StoreFull, StreamvaultError, UsageError
 
@@ -164,17 +165,28 @@ class WriteTxn(ReadTxn):
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bytes of the index: allowed, allocated on disk, ever used, in use by trees now."""
+    """Bytes of the index: allowed, allocated on disk, ever used, in use by trees now; and what its disk has free."""
 
     map_bytes: int
     file_bytes: int
     used_bytes: int
     live_bytes: int
+    free_bytes: int
+
+    @property
+    def limit_bytes(self) -> int:
+        """How large the file can become: the map's size, or what the disk has room for."""
+        return min(self.map_bytes, self.file_bytes + self.free_bytes)
 
     @property
     def headroom_bytes(self) -> int:
         """What may still be written before only transactions that free space are let in."""
-        return max(0, self.map_bytes - self.map_bytes // _KEEP_FREE - self.live_bytes)
+        return max(0, self.limit_bytes - self.limit_bytes // _KEEP_FREE - self.live_bytes)
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether somebody should make room now, while the index still takes everything."""
+        return self.headroom_bytes < min(FIRST_BYTES, self.map_bytes // 4) + self.live_bytes // 4
 
 
 class Environment:
@@ -285,11 +297,24 @@ class Environment:
         except lmdb.Error as error:
             raise converted(error) from error
 
+    def readers(self) -> list[Reader]:
+        """Read transactions of all processes that hold a snapshot now, the oldest first."""
+        try:
+            return parse_readers(self._env.readers(), self._env.info()["last_txnid"])
+        except lmdb.Error as error:
+            raise converted(error) from error
+
     def space(self) -> Space:
         with self.read() as txn:
             live = sum(txn.pages(table) for table in Table)
         used = self._env.info()["last_pgno"] + 1
-        return Space(self.map_bytes, self._data.stat().st_size, used * self.page_bytes, live * self.page_bytes)
+        return Space(
+            self.map_bytes,
+            self._data.stat().st_size,
+            used * self.page_bytes,
+            live * self.page_bytes,
+            disk_space(self.path)[0],
+        )
 
     def copy(self, target: Path) -> None:
         """A consistent, compacted copy into the empty folder `target`, while others read and write."""

@@ -46,6 +46,15 @@ def refuse_network(path: Path) -> None:
         raise Refused(f"the index cannot live in {path}: {kind} is a network file system; give it a folder on a local disk")
 
 
+def disk_space(path: Path) -> tuple[int, int]:
+    """What an unprivileged process may still write on the file system of `path`, and that system's size. Raises StoreError."""
+    try:
+        status = os.statvfs(path)
+    except OSError as error:
+        raise StoreError(f"asking for free space in {path}: {error.strerror}") from error
+    return status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+
+
 def preallocate(path: Path, size_bytes: int) -> None:
     """See that the first `size_bytes` of the file have blocks on disk; never shrinks it. Raises StoreFull, StoreError."""
     handle = -1

@@ -89,6 +89,14 @@ def process_of(tid: int) -> int | None:
         return None
 
 
+def name_of(pid: int) -> str:
+    """What a process is called (proc(5), `comm`). Never its command line, which may hold a camera's password."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "ended"
+
+
 def current_holder(stamp: Stamp, lock_file: int | None) -> WriteHolder | None:
     """Who is in a write transaction at this moment. `lock_file` None: the lock cannot be read here, believe the stamp."""
     stamped = stamp.read()

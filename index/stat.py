@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from index.environment import Environment, Table
+from index.readers import Reader
 from index.rows import unpack_usage
 
 MIN_CAMERA_MINUTES = 1_000
@@ -16,7 +17,7 @@ class IndexStat:
     """Sizes in bytes. `entries` and `table_bytes` by table.
 
     `used_bytes` is the file up to the last page ever written, free pages between included: what a camera-minute is charged
-    with. `file_bytes` is what is allocated on disk, ahead of need.
+    with. `file_bytes` is what is allocated on disk, ahead of need. `readers` are the read transactions of this moment.
     """
 
     engine: str
@@ -30,6 +31,8 @@ class IndexStat:
     file_bytes: int
     map_bytes: int
     headroom_bytes: int
+    readers: int
+    oldest_reader: Reader | None
 
     @property
     def bytes_per_camera_minute(self) -> float | None:
@@ -39,6 +42,7 @@ class IndexStat:
 
 def index_stat(environment: Environment) -> IndexStat:
     """One look at everything; cost grows with the cameras, not with the footage."""
+    readers = environment.readers()
     space = environment.space()
     with environment.read() as txn:
         usage = [unpack_usage(raw) for _, raw in txn.scan(Table.USAGE)]
@@ -56,4 +60,6 @@ def index_stat(environment: Environment) -> IndexStat:
         space.file_bytes,
         space.map_bytes,
         space.headroom_bytes,
+        len(readers),
+        readers[0] if readers else None,
     )

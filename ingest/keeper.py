@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from index.cameras import Camera
 from index.credentials import camera_url
+from index.guard import IndexGuard
 from index.node import Node
 from ingest.closer import Keep
 from ingest.messages import CameraSpec
@@ -22,13 +23,11 @@ from vault.ids import CameraNumber
 from vault.logs import Log
 from vault.media import GapBefore
 from vault.secrets import CredentialBox, SplitUrl
-from vault.timebase import US
 
 log = Log("ingest.keeper")
 
 REFRESH_SECONDS = 1.0
 MAX_BATCH = 500
-READERS_US = 60 * US
 LAST_TRIES = 5
 """At the end: how often what fails is tried again, with a pause of `REFRESH_SECONDS`."""
 
@@ -81,8 +80,8 @@ class Keeper:
         self._cameras = node.cameras
         self._sites = node.sites
         self._box = box
+        self.guard = IndexGuard(node.environment, node.clock)
         self._changes = -1
-        self._readers_due_us = 0
         self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keeps: dict[CameraNumber, Keep] = {}
@@ -154,18 +153,11 @@ class Keeper:
                 self._gather(tasks)
                 self._work(tasks)
                 self.refresh()
-                self._free_readers()
+                self.guard.look()
             except Exception as error:  # what is left of the tasks is repeated; a thread that is gone repeats nothing
                 trace = None if isinstance(error, StreamvaultError) else error
                 log.error("index duty not done yet", tasks=len(tasks), error=str(error), trace=trace)
                 last_tries -= self._stop.wait(REFRESH_SECONDS)
-
-    def _free_readers(self) -> None:
-        """Readers that were killed hold on to old pages until somebody looks, and the index grows meanwhile."""
-        mono_us = self._node.clock.mono_us()
-        if mono_us >= self._readers_due_us:
-            self._readers_due_us = mono_us + READERS_US
-            self._node.environment.reader_check()
 
     def _gather(self, tasks: deque[_Task]) -> None:
         """What is queued, behind what was not done yet; waits a little for the first."""

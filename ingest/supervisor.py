@@ -11,6 +11,7 @@ import os
 import threading
 import time
 
+from index.guard import LONG_WRITE_US
 from index.holder import HolderWatch
 from index.node import Node, open_node
 from ingest.adopter import Adopter
@@ -198,7 +199,11 @@ class Supervisor:
     def _break_stuck_lock(self, mono_us: int) -> None:
         """A stopped process that holds LMDB's write lock stops every writer; a killed one does not."""
         holder = self._node.environment.holder()
-        if self._holder.held_us(holder, mono_us) <= LOCK_HELD_US or holder is None:
+        held_us = self._holder.held_us(holder, mono_us)
+        if holder is None or held_us <= LONG_WRITE_US:
+            return
+        self._keeper.guard.wrote_long(holder)
+        if held_us <= LOCK_HELD_US:
             return
         for man in self._crew:
             if man.pid == holder.pid:

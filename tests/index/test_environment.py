@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,10 +18,13 @@ from index.timeline import Timeline
 from tests.support.disks import small_disk
 from tests.support.index_processes import (
     MAP_BYTES,
+    PATIENCE_SECONDS,
+    SPAWN,
     clear_dead_readers,
     commit_many,
     commit_without_end,
     hold_the_lock,
+    process,
     read_and_stop,
     use_after_fork,
 )
@@ -35,31 +34,11 @@ from vault.errors import Busy, Damaged, Refused, StoreFull, UsageError
 from vault.ids import CameraNumber
 from vault.timebase import Interval
 
-SPAWN = multiprocessing.get_context("spawn")
-PATIENCE_SECONDS = 60
-
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[Environment]:
     with Environment(tmp_path / "index", MAP_BYTES) as opened:
         yield opened
-
-
-@contextlib.contextmanager
-def process(target: Callable[..., None], path: Path, *args: Any) -> Iterator[tuple[Any, Connection]]:
-    """A spawned process that has said its first word by the time the block begins; killed at its end."""
-    ours, theirs = SPAWN.Pipe(duplex=False)
-    child = SPAWN.Process(target=target, args=(path, theirs, *args))
-    child.start()
-    theirs.close()
-    try:
-        assert ours.poll(PATIENCE_SECONDS), "the other process said nothing"
-        yield child, ours
-    finally:
-        child.kill()
-        child.join(PATIENCE_SECONDS)
-        child.close()
-        ours.close()
 
 
 def fill(opened: Environment) -> None:

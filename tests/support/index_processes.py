@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
 import signal
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from index.catalog import Catalog
 from index.environment import Environment, Table
@@ -13,6 +17,25 @@ from tests.support.indexing import MINUTE_US, T0, new_row
 from vault.ids import CameraNumber
 
 MAP_BYTES = 256 * 1024 * 1024
+SPAWN = multiprocessing.get_context("spawn")
+PATIENCE_SECONDS = 60
+
+
+@contextlib.contextmanager
+def process(target: Callable[..., None], path: Path, *args: Any) -> Iterator[tuple[Any, Connection]]:
+    """A spawned process that has said its first word by the time the block begins; killed at its end."""
+    ours, theirs = SPAWN.Pipe(duplex=False)
+    child = SPAWN.Process(target=target, args=(path, theirs, *args))
+    child.start()
+    theirs.close()
+    try:
+        assert ours.poll(PATIENCE_SECONDS), "the other process said nothing"
+        yield child, ours
+    finally:
+        child.kill()
+        child.join(PATIENCE_SECONDS)
+        child.close()
+        ours.close()
 
 
 def commit_many(path: Path, camera: int, count: int) -> None:
