@@ -17,9 +17,9 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header -
 # Programs that some tests check our files with, the C compiler for the inner loop, and the other people's RTSP server.
 SYSTEM_PACKAGES := ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-tools python3-gi \
-	chromium strace vlc-bin vlc-plugin-base gcc libc6-dev
+	chromium strace vlc-bin vlc-plugin-base gcc libc6-dev e2fsprogs
 
-.PHONY: help run test check lint unit interpreted system servers fuzz bench soak wheel lock clean
+.PHONY: help run test check lint unit interpreted system servers fuzz powercuts bench soak wheel lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ fuzz: $(READY) ## coverage-guided fuzzing of the parsers; SECONDS_EACH=60 for ea
 	@for target in tests/fuzz/fuzz_*.py; do \
 		corpus=.cache/fuzz/$$(basename $$target .py); mkdir -p $$corpus; echo "fuzzing $$target"; \
 		$(BIN)/python $$target $$corpus -max_total_time=$(or $(SECONDS_EACH),60) -artifact_prefix=$$corpus/ || exit 1; done
+
+powercuts: $(READY) ## as root: twenty power cuts while cameras record, on an ext4 of its own
+	POWER_CUTS=20 $(PYTEST) tests/faults/test_power_cut.py
 
 bench: $(READY) ## the measured claims, side by side on this machine (benchmarks/README.md)
 	$(BIN)/python -m pytest -q benchmarks/bench_*.py

@@ -103,8 +103,9 @@ class TestNode:
             SimulatorOptions(cameras=cameras, spec=spec, cache=loop_cache(), log_units=True, **options)
         )
         self.log_path = log or data.parent / "node.log"
-        self.markers = data.parent / "markers"
+        self.markers = (log or data).parent / "markers"
         self.markers.mkdir()
+        self.commits = self.markers.parent / "commits"
         self.process: subprocess.Popen[bytes] | None = None
         self.numbers: list[CameraNumber] = []
         with open_node(self.folder, Config(), SystemClock(), create=True) as node:
@@ -121,6 +122,7 @@ class TestNode:
         told = {
             "data": str(self.folder.path.absolute()),
             "markers": str(self.markers),
+            "commits": str(self.commits),
             "faults": list(faults),
             "set": settings or {},
             "recording": RECORDING | recording,
@@ -287,6 +289,11 @@ class TestNode:
             found += check_usage(environment)
             found += check_time(environment, now_us, lambda n: growing_intervals(environment, node.spool, n, now_us))
         return found
+
+    def acknowledged(self) -> dict[SegmentKey, bytes]:
+        """Every segment whose commit returned to whoever asked for it, and its BLAKE3."""
+        lines = self.commits.read_text().splitlines() if self.commits.exists() else []
+        return {SegmentKey.parse(key): bytes.fromhex(digest) for key, _, digest in (line.partition(" ") for line in lines)}
 
     def segment_paths(self) -> list[Path]:
         """The objects of the local store."""

@@ -13,9 +13,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from index.rows import NewRow
 
 TOLD: dict[str, Any] = json.loads(os.environ.get("NODE_TEST", "{}"))
 
@@ -65,8 +68,27 @@ def _put(fault: dict[str, Any], marker: Path) -> None:
     setattr(holder, name, wrapped)
 
 
+def _log_commits(path: Path) -> None:
+    """Every segment whose commit was acknowledged, a line each, in a file that outlives the data folder's disk."""
+    from index.catalog import Catalog
+
+    whole = Catalog.commit
+
+    @functools.wraps(whole)
+    def wrapped(self: Catalog, rows: Sequence[NewRow], **options: Any) -> None:
+        whole(self, rows, **options)
+        lines = "".join(f"{row.key.object_key} {row.blake3.hex()}\n" for row in rows)
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(fd, lines.encode())
+        os.close(fd)
+
+    Catalog.commit = wrapped  # type: ignore[method-assign]
+
+
 def _prepare() -> None:
     """In this process: the fault that is next, and other constants."""
+    if TOLD.get("commits"):
+        _log_commits(Path(TOLD["commits"]))
     for name, value in TOLD.get("set", {}).items():
         holder, last = _find(name)
         assert hasattr(holder, last)
