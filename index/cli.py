@@ -38,12 +38,9 @@ def init(session: Session) -> None:
 
     The folder is open to its owner only. Back up keys/credentials.key: without it the cameras' passwords are lost.
     """
-    from index.node import open_node
-    from vault.datafolder import DataFolder
+    from index.node import init_node
 
-    folder = DataFolder.init(session.data_path)
-    with open_node(folder, session.config(folder), session.clock, create=True) as node:
-        node.sites.ensure_default()
+    folder = init_node(session.data_path, session.config, session.clock)
     click.echo(f"data folder {folder.path} is ready; add a camera with `streamvault camera add ID URL`")
 
 

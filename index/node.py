@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from index.bond import IndexBond
 from index.cameras import Cameras
@@ -56,6 +57,17 @@ class Node:
     @property
     def holds(self) -> Holds:
         return Holds(self.registry, self.clock)
+
+
+def init_node(path: Path, config_of: Callable[[DataFolder], Config], clock: Clock) -> DataFolder:
+    """A new data folder with its index and the site `default`. One that was cut short may be repeated. Raises UsageError when
+    there is one already, StoreError."""
+
+    def fill(folder: DataFolder) -> None:
+        with open_node(folder, config_of(folder), clock, create=True) as node:
+            node.sites.ensure_default()
+
+    return DataFolder.init(path, fill)
 
 
 @contextmanager

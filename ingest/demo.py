@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from index.cameras import Camera, NewCamera
-from index.node import open_node
+from index.node import init_node, open_node
 from ingest.simulate.live import DEMO, LiveOptions, start_live
 from ingest.supervisor import run_node
 from vault.clock import Clock
@@ -33,11 +33,11 @@ def run_demo(data: Path, stop: threading.Event, clock: Clock, started: Callable[
     that are not the demo's, and what the parts raise.
     """
     new = not (data / "VERSION").exists()
-    folder = DataFolder.init(data) if new else DataFolder.open(data)
+    folder = init_node(data, lambda made: load(made.config_file), clock) if new else DataFolder.open(data)
     config = load(folder.config_file)
     # Asked first, so that a second demo on the same folder changes no address under the first one.
     with folder.supervisor_lock():
-        with open_node(folder, config, clock, create=new) as node:
+        with open_node(folder, config, clock) as node:
             strange = [camera for camera in node.cameras.list(removed=True) if not _is_ours(camera)]
         if strange:
             raise Refused(

@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,9 +68,9 @@ class DataFolder:
         return self.path / config.store.path
 
     @classmethod
-    def init(cls, path: Path) -> DataFolder:
-        """Make a data folder with its keys, durable. VERSION is written last, so that an `init` that was cut short may be
-        repeated. Raises UsageError when there is one or something else is in the folder, StoreError."""
+    def init(cls, path: Path, fill: Callable[[DataFolder], None] = lambda folder: None) -> DataFolder:
+        """Make a data folder with its keys, durable; `fill` puts into it what else belongs there. VERSION is written last, so
+        that an `init` that was cut short may be repeated. Raises UsageError when there is one or something else is in the folder, StoreError."""
         folder = cls(path)
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,6 +88,7 @@ class DataFolder:
                 create_ledger_key(folder.ledger_key)
             if not folder.config_file.exists():
                 write_new_file(folder.config_file, _CONFIG.encode())
+            fill(folder)
             write_new_file(path / "VERSION", f"{_FIRST_LINE}\n{VERSION}\n".encode())
             sync_folder(path.absolute().parent)
         except (FileExistsError, NotADirectoryError):

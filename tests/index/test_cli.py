@@ -12,12 +12,14 @@ import pytest
 import streamvault
 from index.credentials import camera_url
 from index.node import open_node
+from index.sites import Sites
 from tests.support.segments import START_US, video_track
 from tests.support.streams import encode_h264
 from tests.support.vaults import make_vault
 from vault.clock import SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
+from vault.errors import StoreFull
 
 SECRET = "Geheim-4711"
 
@@ -66,6 +68,21 @@ def test_init_makes_a_private_folder_with_the_default_site_and_does_it_once(
     assert run("camera", "add", "cam-1", "rtsp://192.0.2.1/s") == 0
     assert run("init") == 2
     assert "nothing was changed" in capsys.readouterr().err
+
+
+def test_an_init_that_was_cut_short_before_the_index_was_whole_is_repeated(
+    data_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Sites) -> None:
+        raise StoreFull("no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sites, "ensure_default", full)
+        assert streamvault.run(["--data", str(data_path), "init"]) == StoreFull.exit_code
+    base = ["--data", str(data_path)]
+    assert streamvault.run([*base, "init"]) == 0
+    assert streamvault.run([*base, "camera", "add", "cam-1", "rtsp://192.0.2.1/s"]) == 0
+    capsys.readouterr()
 
 
 def test_a_password_in_the_url_is_sealed_and_shown_nowhere(
