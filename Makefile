@@ -19,7 +19,7 @@ SYSTEM_PACKAGES := ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base g
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-tools python3-gi \
 	chromium strace vlc-bin vlc-plugin-base gcc libc6-dev e2fsprogs
 
-.PHONY: help run test check lint unit interpreted system servers fuzz powercuts bench soak wheel lock clean
+.PHONY: help run test check lint unit interpreted system servers fuzz powercuts crashpoints bench soak wheel lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ fuzz: $(READY) ## coverage-guided fuzzing of the parsers; SECONDS_EACH=60 for ea
 
 powercuts: $(READY) ## as root: twenty power cuts while cameras record, on an ext4 of its own
 	POWER_CUTS=20 $(PYTEST) tests/faults/test_power_cut.py
+
+crashpoints: $(READY) ## a short life hit at every single call that changes the disk (about ten minutes)
+	CRASH_POINTS=all $(PYTEST) -s tests/faults/test_crash_points.py
 
 bench: $(READY) ## the measured claims, side by side on this machine (benchmarks/README.md)
 	$(BIN)/python -m pytest -q benchmarks/bench_*.py

@@ -280,15 +280,7 @@ class TestNode:
     def findings(self, ahead_us: int = 400 * US) -> list[Finding]:
         """I1 to I6 of a node that stands still, as if they were asked for a while later."""
         with self.open() as node:
-            environment = node.environment
-            now_us = node.clock.now_us() + ahead_us
-            found = list(check_readable(environment))
-            found += ObjectCheck(environment, node.store, node.spool, Level.HASH, now_us).findings()
-            found += check_overlaps(environment)
-            found += check_removal(environment)
-            found += check_usage(environment)
-            found += check_time(environment, now_us, lambda n: growing_intervals(environment, node.spool, n, now_us))
-        return found
+            return findings_of(node, ahead_us)
 
     def acknowledged(self) -> dict[SegmentKey, bytes]:
         """Every segment whose commit returned to whoever asked for it, and its BLAKE3."""
@@ -298,6 +290,19 @@ class TestNode:
     def segment_paths(self) -> list[Path]:
         """The objects of the local store."""
         return sorted((self.folder.path / "store" / "segments").rglob("*.mp4"))
+
+
+def findings_of(node: Node, ahead_us: int) -> list[Finding]:
+    """I1 to I6, as if they were asked for a while later."""
+    environment = node.environment
+    now_us = node.clock.now_us() + ahead_us
+    found = list(check_readable(environment))
+    found += ObjectCheck(environment, node.store, node.spool, Level.HASH, now_us).findings()
+    found += check_overlaps(environment)
+    found += check_removal(environment)
+    found += check_usage(environment)
+    found += check_time(environment, now_us, lambda n: growing_intervals(environment, node.spool, n, now_us))
+    return found
 
 
 def end(pid: int) -> None:
