@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vault.console import Session, counted, json_option, pass_session, plain, print_fields, print_json, print_table, size_text
-from vault.errors import ConfigError, UsageError
+from vault.errors import ConfigError, StreamvaultError, UsageError
 from vault.timebase import format_local, format_us
 
 if TYPE_CHECKING:
@@ -28,12 +28,23 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @contextmanager
 def open_session(session: Session) -> Iterator[Node]:
-    """The node of the session's data folder."""
+    """The node of the session's data folder; what was done to its registry is in the ledger at the end."""
     from index.node import open_node
 
     folder = session.folder()
     with open_node(folder, session.config(folder), session.clock) as node:
         yield node
+        tell_ledger(node)
+
+
+def tell_ledger(node: Node) -> None:
+    """Bring into the ledger what waits for it. What was done is done, so that where it cannot be is only said."""
+    if not node.outbox.waiting():
+        return
+    try:
+        node.outbox.drain()
+    except StreamvaultError as error:
+        click.echo(f"done, but it waits to be written in the ledger: {error}", err=True)
 
 
 def credential_options(command: _F) -> _F:

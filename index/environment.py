@@ -57,6 +57,7 @@ class Table(enum.IntEnum):
     EXPIRYHOURS = 15
     EXPIRYSUMS = 16
     DUTIES = 17
+    OUTBOX = 18
 
 
 class ReadTxn:

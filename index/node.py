@@ -13,12 +13,14 @@ from index.catalog import Catalog
 from index.environment import Environment
 from index.expiry import complete_expiry
 from index.holds import Holds
+from index.outbox import Outbox, actor_here
 from index.registry import Registry
 from index.sites import Sites
 from index.timeline import Timeline
 from vault.clock import Clock
 from vault.config import Config
 from vault.datafolder import DataFolder
+from vault.ledger.ledger import Ledger
 from vault.spool import Spool
 from vault.store.bound import BoundStore
 from vault.store.choose import open_store
@@ -51,6 +53,14 @@ class Node:
         return Cameras(self.registry, self.clock)
 
     @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.folder.ledger, self.folder.ledger_key, self.clock)
+
+    @property
+    def outbox(self) -> Outbox:
+        return Outbox(self.environment, self.ledger)
+
+    @property
     def sites(self) -> Sites:
         return Sites(self.registry, self.clock)
 
@@ -66,13 +76,17 @@ def init_node(path: Path, config_of: Callable[[DataFolder], Config], clock: Cloc
     def fill(folder: DataFolder) -> None:
         with open_node(folder, config_of(folder), clock, create=True) as node:
             node.sites.ensure_default()
+            node.outbox.drain()
 
     return DataFolder.init(path, fill)
 
 
 @contextmanager
-def open_node(folder: DataFolder, config: Config, clock: Clock, *, create: bool = False) -> Iterator[Node]:
-    """Open a data folder's parts; one at a time in a process. `create`: the folder is new and gets its index.
+def open_node(
+    folder: DataFolder, config: Config, clock: Clock, *, create: bool = False, role: str = "operator"
+) -> Iterator[Node]:
+    """Open a data folder's parts; one at a time in a process. `create`: the folder is new and gets its index. `role`: who the
+    ledger says changes the registry.
 
     Raises Damaged when the index is missing, and what each of the parts raises when it is opened.
     """
@@ -86,4 +100,4 @@ def open_node(folder: DataFolder, config: Config, clock: Clock, *, create: bool 
         store = stack.enter_context(closing(bound))
         # Objects of the registry wait in the spool under the very key that they will have in the store.
         waiting = stack.enter_context(closing(LocalStore(folder.spool)))
-        yield Node(folder, config, clock, environment, spool, store, Registry(environment, waiting))
+        yield Node(folder, config, clock, environment, spool, store, Registry(environment, waiting, actor_here(role)))

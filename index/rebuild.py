@@ -128,7 +128,7 @@ class _Rebuild:
         cameras: list[Camera] = []
         with self._env.write("rebuild registry") as txn:
             for name, (_, raw) in sorted(newest.items(), key=lambda item: item[0].row_key):
-                self._registry.put_row(txn, name, raw)
+                self._registry.restore_row(txn, name, raw)
                 if name.kind == "cameras":
                     cameras.append(camera_from(decode(raw, name.name)[2]))
                 elif name.kind == "sites":

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from index.deeds import change
 from index.environment import Environment, ReadTxn, Table, WriteTxn
+from index.outbox import actor_here, record
 from vault.errors import Damaged, StoreError, UsageError
 from vault.store.interface import ObjectStore
 
@@ -79,11 +81,15 @@ def decode(raw: bytes, where: str) -> tuple[DocumentName, int, Fields]:
 
 
 class Registry:
-    """Documents over one environment. `waiting` is the store in the spool where objects wait for the real one."""
+    """Documents over one environment. `waiting` is the store in the spool where objects wait for the real one.
 
-    def __init__(self, environment: Environment, waiting: ObjectStore) -> None:
+    `actor`: who the ledger says makes the changes; the operator at this host when None.
+    """
+
+    def __init__(self, environment: Environment, waiting: ObjectStore, actor: str | None = None) -> None:
         self.environment = environment
         self._waiting = waiting
+        self._actor = actor or actor_here()
 
     def changes(self) -> int:
         """Rises with every change of any document: compare it to see cheaply whether something changed."""
@@ -115,7 +121,14 @@ class Registry:
         self.put_row(txn, name, raw)
 
     def put_row(self, txn: WriteTxn, name: DocumentName, raw: bytes) -> None:
-        """The row alone, for an object that is durable already."""
+        """The row alone, for an object that is durable already; the ledger hears of it."""
+        _, version, new = decode(raw, name.row_key.decode())
+        old = self.fields(txn, name)
+        record(txn, change(name.kind, name.name, version, raw, old, new, self._actor), _changed_us(raw))
+        self.restore_row(txn, name, raw)
+
+    def restore_row(self, txn: WriteTxn, name: DocumentName, raw: bytes) -> None:
+        """As `put_row` for a document that nobody changes: the ledger has heard of it long ago."""
         txn.put(Table.REGISTRY, name.row_key, raw)
         set_counter(txn, _CHANGES, counter(txn, _CHANGES) + 1)
 
@@ -144,6 +157,11 @@ class Registry:
         """These objects are in the store, or were never acknowledged. Raises StoreError."""
         for failure in self._waiting.delete(keys):
             raise StoreError(f"dropping the registry object {failure.key} from the spool: {failure.error}")
+
+
+def _changed_us(raw: bytes) -> int:
+    """When a document that `encode` wrote was changed."""
+    return int(json.loads(raw)["changed_us"])
 
 
 def counter(txn: ReadTxn, name: bytes) -> int:

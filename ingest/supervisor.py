@@ -334,7 +334,7 @@ def run_node(folder: DataFolder, config: Config, stop: threading.Event, clock: C
     with folder.supervisor_lock():
         refuse_pretended_lock(folder.path, config.store, clock)
         free_index(folder.index, folder.run, clock)
-        with open_node(folder, config, clock) as node:
+        with open_node(folder, config, clock, role="recorder") as node:
             supervisor = Supervisor(node, stop)
             cameras = sum(camera.records for camera in node.cameras.list())
             log.info("recorder started", path=str(folder.path), cameras=cameras)

@@ -8,6 +8,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest import mock
 
+from index.environment import Environment, Table
+from index.outbox import Outbox, record
+from tests.support.index_processes import MAP_BYTES
 from vault.clock import ManualClock
 from vault.ledger.entry import Kind, NewEntry
 from vault.ledger.ledger import Ledger, Receipt
@@ -51,3 +54,18 @@ def append_without_end(path: Path, name: str, batch: int, told: Connection) -> N
 
 def all_ids(ledger: Ledger) -> Sequence[str]:
     return [found.id for found in ledger.entries()]
+
+
+def record_without_end(path: Path, name: str, told: Connection) -> None:
+    """The target of a process that only a kill ends: deeds in the index, each drained into the ledger."""
+    with Environment(path / "index", MAP_BYTES) as environment:
+        outbox = Outbox(environment, new_ledger(path))
+        for number in itertools.count():
+            ids = [f"{name}-{number}-{at}" for at in range(3)]
+            with environment.write("deed") as txn:
+                for id_ in ids:
+                    record(txn, entry(number, id_), NOW_US)
+                    # The deed itself, by which the test knows that it was done.
+                    txn.put(Table.META, id_.encode(), b"done")
+            outbox.drain()
+            told.send(number)

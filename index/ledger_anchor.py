@@ -1,0 +1,69 @@
+"""The index's memory of the ledger: its newest checkpoint, so that one that was cut back is found, and how far the outbox is in it.
+
+The checkpoint only ever grows. Whether the ledger's files agree with it is `vault.ledger.ledger`'s to say.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from index.environment import Environment, ReadTxn, Table, WriteTxn
+from vault.errors import Damaged
+from vault.ledger.checkpoint import Checkpoint, SignedCheckpoint, parse_note
+
+PREFIX: Final = "ledger/"
+"""Of the checkpoints' keys in the store."""
+
+_CHECKPOINT = b"ledger-checkpoint"
+_DRAINED = b"ledger-drained"
+
+
+def anchor_note(txn: ReadTxn) -> str | None:
+    """The newest checkpoint as it was kept, None before the first."""
+    raw = txn.get(Table.META, _CHECKPOINT)
+    return None if raw is None else raw.decode("utf-8", "replace")
+
+
+def anchor(txn: ReadTxn) -> Checkpoint | None:
+    """The newest checkpoint that the ledger is known to have had. Raises Damaged."""
+    note = anchor_note(txn)
+    try:
+        return None if note is None else parse_note(note).checkpoint
+    except Damaged:
+        raise Damaged("the ledger's checkpoint in the index cannot be read; run `index rebuild`") from None
+
+
+def keep_anchor(environment: Environment, signed: SignedCheckpoint) -> None:
+    """Remember a checkpoint, unless a newer one is known."""
+    with environment.read() as txn:
+        if _is_old(txn, signed):
+            return
+    with environment.write("keep ledger checkpoint", frees=True) as txn:
+        put_anchor(txn, signed)
+
+
+def put_anchor(txn: WriteTxn, signed: SignedCheckpoint) -> None:
+    """As `keep_anchor`, in somebody's transaction."""
+    if not _is_old(txn, signed):
+        txn.put(Table.META, _CHECKPOINT, signed.note.encode())
+
+
+def drained(txn: ReadTxn) -> int:
+    """What is in the outbox stands at this sequence of the ledger or later, if it is there already."""
+    raw = txn.get(Table.META, _DRAINED)
+    return 0 if raw is None else int.from_bytes(raw, "big")
+
+
+def put_drained(txn: WriteTxn, sequence: int) -> None:
+    txn.put(Table.META, _DRAINED, max(sequence, drained(txn)).to_bytes(8, "big"))
+
+
+def object_key(signed: SignedCheckpoint) -> str:
+    """The key of a checkpoint in the store: one of the same size and another root is another ledger's, and is refused there."""
+    return f"{PREFIX}{signed.checkpoint.origin}/{signed.checkpoint.size:012d}.txt"
+
+
+def _is_old(txn: ReadTxn, signed: SignedCheckpoint) -> bool:
+    """Whether one that is not older is kept already."""
+    kept = anchor(txn)
+    return kept is not None and kept.size >= signed.checkpoint.size
