@@ -23,4 +23,6 @@ _PACKAGES = {
     "ffprobe": "ffmpeg",
     "gst-launch-1.0": "gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav",
     "cvlc": "vlc",
+    "promtool": "prometheus",
+    "rsyslogd": "rsyslog rsyslog-gnutls",
 }
