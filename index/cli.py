@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from index.alarm_cli import alarm
 from index.camera_cli import camera, open_session
 from index.hold_cli import hold
 from vault.console import (
@@ -182,4 +183,4 @@ def rebuild(session: Session, no_hash: bool) -> None:
         raise Damaged(f"{counted(len(done.refused), 'object')} could not be taken into the index; they stay where they are")
 
 
-COMMANDS: tuple[click.Command, ...] = (init, check, index, camera, hold)
+COMMANDS: tuple[click.Command, ...] = (init, check, index, camera, hold, alarm)

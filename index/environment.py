@@ -58,6 +58,7 @@ class Table(enum.IntEnum):
     EXPIRYSUMS = 16
     DUTIES = 17
     OUTBOX = 18
+    ALARM_EVENTS = 19
 
 
 class ReadTxn:

@@ -52,6 +52,8 @@ class Crewman:
     backoff_us: int = FIRST_BACKOFF_US
     useful: bool = False
     cameras: dict[CameraNumber, CameraStatus] = field(default_factory=dict)
+    cpu_us: int = 0
+    backlog_bytes: int = 0
     assigned: dict[CameraNumber, CameraSpec] = field(default_factory=dict)
     stopping: set[CameraNumber] = field(default_factory=set)
     dying: list[BaseProcess] = field(default_factory=list)
@@ -101,6 +103,7 @@ class Crewman:
         for news in out:
             if isinstance(news, Status):
                 self.cameras = dict(news.cameras)
+                self.cpu_us, self.backlog_bytes = news.cpu_us, news.backlog_bytes
             self.useful = self.useful or isinstance(news, RecordingNews)
         return out
 

@@ -18,9 +18,11 @@ from ingest.adopter import Adopter
 from ingest.crew import Crewman
 from ingest.keeper import Keeper, Wanted
 from ingest.messages import CameraStatus, Dropped, GapNews, News, RecordingNews, Shutdown, Start, Stop
+from ingest.metrics import Figures, Running, serving
 from ingest.orphans import LINGER_US, LOCK_HELD_US, free_index, kill, workers
 from ingest.reasons import Reason
 from ingest.uploader import Uploader
+from ingest.watch import Watch
 from vault.clock import Clock, SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
@@ -60,6 +62,7 @@ class Supervisor:
         lock = node.config.store.object_lock != "off"
         self._uploader = Uploader(node.spool, node.store, node.catalog, node.registry, node.clock, lock=lock)
         self._adopter = Adopter(node.spool, node.catalog, node.clock, node.config, self._keeper.keep_of)
+        self._watching = Watch(node, self._keeper)
         self._adopt_now = threading.Event()
         self._adopting = threading.Thread(target=self._adopt, name="adopter", daemon=True)
         self._adopt_stop = threading.Event()
@@ -80,6 +83,7 @@ class Supervisor:
         """
         self._keeper.start()
         self._uploader.start()
+        self._watching.start()
         # Epochs are raised by the first takes; what an earlier run left is adopted after them.
         self._adopting.start()
         while not self._stop.wait(LOOK_SECONDS):
@@ -91,7 +95,7 @@ class Supervisor:
                 self._break_stuck_lock(mono_us)
                 self._end_orphans(mono_us)
                 self._write_status()
-                if not (self._keeper.alive and self._uploader.alive and self._adopting.is_alive()):
+                if not (self._keeper.alive and self._uploader.alive and self._adopting.is_alive() and self._watching.alive):
                     raise RuntimeError("a thread of the supervisor has died")
         self._shut_down()
 
@@ -253,6 +257,17 @@ class Supervisor:
 
     # What people see, and the end.
 
+    def figures(self) -> Figures:
+        """What `/metrics` tells."""
+        return Figures(self._node, self.running, self._watching.sender.waiting)
+
+    def running(self) -> Running:
+        """For figures, asked by another thread."""
+        slots, wanted = self._slots.copy(), self._keeper.wanted
+        cameras = {number: slots[number].cameras.get(number) if number in slots else None for number in wanted}
+        workers = {man.slot: (man.cpu_us, man.backlog_bytes) for man in self._crew}
+        return Running({number: str(want.camera.id) for number, want in wanted.items()}, cameras, workers)
+
     def _write_status(self) -> None:
         """`run/status.json`, anew each second: what each camera does. Not durable, and not read by anything that decides."""
         path = self._node.folder.run / STATUS_FILE
@@ -278,6 +293,7 @@ class Supervisor:
             log.warning("the folder run is not cleared", error=str(error))
 
     def _shut_down(self) -> None:
+        self._watching.stop(1.0)
         deadline_us = self._clock.mono_us() + SHUTDOWN_US
         for man in self._crew:
             man.tell(Shutdown(str(Reason.STOPPED)))
@@ -338,5 +354,6 @@ def run_node(folder: DataFolder, config: Config, stop: threading.Event, clock: C
             supervisor = Supervisor(node, stop)
             cameras = sum(camera.records for camera in node.cameras.list())
             log.info("recorder started", path=str(folder.path), cameras=cameras)
-            supervisor.run()
+            with serving(config.metrics.address, supervisor.figures()):
+                supervisor.run()
             log.info("recorder stopped", path=str(folder.path))

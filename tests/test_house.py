@@ -24,6 +24,7 @@ ENGINES = {
     "lmdb": {"index/environment.py"},
     "minio": {"vault/store/s3client.py"},
     "cryptography": {"vault/secrets.py", "vault/ledger/signing.py"},
+    "prometheus_client": {"ingest/metrics.py"},
     "av": {"access/decode.py", "ingest/libavchild.py", "ingest/simulate/encode.py"},
 }
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from vault.errors import ConfigError
 from vault.files import store_error
+from vault.syslog import SyslogAddress
 
 MAX_FILE_BYTES = 64 * 1024
 MAX_LINE_BYTES = 4096
@@ -28,6 +29,8 @@ _T = TypeVar("_T")
 _ENDPOINT = re.compile(r"https?://(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
 _PREFIX = re.compile(r"(?=.{1,200}$)[A-Za-z0-9_=+-][A-Za-z0-9_=+.-]*(?:/[A-Za-z0-9_=+-][A-Za-z0-9_=+.-]*)*/?")
+_LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253}):([0-9]{1,5})")
+_WEBHOOK = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::[0-9]{1,5})?(?:/[!-~]*)?")
 _REGION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -133,6 +136,38 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarms:
+    """`[alarms]`: who is told of trouble, and when a camera's silence is trouble."""
+
+    webhook: str = _text("", "address that each alarm's beginning and end is posted to as JSON; empty is nobody")
+    webhook_token_file: str = _text(
+        "", "file of mode 0600 with a token for the webhook, sent as a bearer token; in the data folder if relative"
+    )
+    syslog: str = _text("", "syslog receiver told of the same, as in tls://log.example:6514 (udp, tcp or tls); empty is nobody")
+    tls_ca_file: str = _text(
+        "", "PEM file of the authorities that both are checked against, in the data folder if relative; empty is the system's"
+    )
+    silent_seconds: float = _number(30.0, 10.0, 55.0, "a camera of which nothing is recorded for this long is an alarm")
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """`[metrics]`: figures for Prometheus."""
+
+    listen: str = _text("", "address that /metrics answers at while the recorder runs, as in 127.0.0.1:9465; empty is nowhere")
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port, None when nothing listens. Raises ConfigError."""
+        if not self.listen:
+            return None
+        match = _LISTEN.fullmatch(self.listen)
+        if match is None or not 0 <= int(match[2]) < 65536:
+            raise ConfigError(f"metrics.listen: {_shown(self.listen)} is not HOST:PORT, as in 127.0.0.1:9465")
+        return match[1].strip("[]"), int(match[2])
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All sections. `source` is the file it came from (None: defaults only), `given` the keys (`section.key`) set there."""
 
@@ -140,6 +175,8 @@ class Config:
     retention: Retention = field(default_factory=Retention)
     store: Store = field(default_factory=Store)
     index: Index = field(default_factory=Index)
+    alarms: Alarms = field(default_factory=Alarms)
+    metrics: Metrics = field(default_factory=Metrics)
     source: Path | None = None
     given: frozenset[str] = frozenset()
 
@@ -154,7 +191,14 @@ class ConfigLine:
     doc: str
 
 
-_SECTIONS: Mapping[str, type[Any]] = {"recording": Recording, "retention": Retention, "store": Store, "index": Index}
+_SECTIONS: Mapping[str, type[Any]] = {
+    "recording": Recording,
+    "retention": Retention,
+    "store": Store,
+    "index": Index,
+    "alarms": Alarms,
+    "metrics": Metrics,
+}
 
 
 def load(path: Path | None) -> Config:
@@ -201,7 +245,11 @@ def parse(data: bytes, path: Path) -> Config:
         given.update(f"{name}.{key}" for key in table)
     config = Config(**sections, source=path, given=frozenset(given))
     try:
-        _ = config.retention.zone
+        _ = config.retention.zone, config.metrics.address
+        if config.alarms.syslog:
+            SyslogAddress.parse(config.alarms.syslog)
+        if config.alarms.webhook and not _WEBHOOK.fullmatch(config.alarms.webhook):
+            raise ConfigError("alarms.webhook must be http:// or https:// HOST and a path, without a user or password in it")
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     if problem := _store_problem(config.store):

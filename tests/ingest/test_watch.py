@@ -1,0 +1,134 @@
+"""A camera that falls silent, told to people; and what `/metrics` says meanwhile. The recorder is a real one."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from ingest.metrics import serving
+from tests.support.node import wait_until
+from tests.support.receivers import free_port, rsyslog, webhook
+from tests.support.station import SMALL, Station
+from tests.support.tools import need
+from vault.errors import StoreError
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+
+
+def figures(port: int) -> dict[tuple[str, ...], float]:
+    """Samples by name and label values."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@contextmanager
+def recorder(made: Station, config: str) -> Iterator[None]:
+    """`streamvault serve` as a person starts it."""
+    made.folder.config_file.write_text(config)
+    words = [sys.executable, "-m", "streamvault", "--data", str(made.folder.path), "serve", "--only", "ingest"]
+    with made.log_path.open("ab") as log, subprocess.Popen(words, cwd=ROOT, stderr=log, stdout=log) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(40)
+
+
+def test_a_silent_camera_is_an_alarm_that_is_told_with_its_end_and_the_figures_show_both(tmp_path: Path) -> None:
+    made = Station.make(tmp_path)
+    port = free_port()
+    try:
+        simulator = made.simulate(["good", "later"], spec=SMALL, listed=False)
+        made.add("good", simulator.url(1), "tcp")
+        made.add("gate", f"rtsp://127.0.0.1:{free_port()}/nobody", "tcp")
+        with webhook() as posted, rsyslog(tmp_path / "log", "tcp") as receiver:
+            config = (
+                f'[alarms]\nsilent_seconds = 10\nwebhook = "{posted.url}"\nsyslog = "{receiver.address}"\n'
+                f'[metrics]\nlisten = "127.0.0.1:{port}"\n'
+            )
+            with recorder(made, config):
+                [begun] = wait_until(lambda: posted.documents, 60, "the alarm")
+                assert (begun["kind"], begun["subject"], begun["state"]) == ("camera silent", "2", "begun")
+                assert begun["message"] == "nothing is recorded of gate: unreachable"
+                made.wait_recording("good")
+                seen = figures(port)
+                assert seen["streamvault_up",] == 1
+                assert seen["streamvault_cameras", "recording"] == 1
+                assert seen["streamvault_camera_recording", "good"] == 1
+                assert seen["streamvault_camera_recording", "gate"] == 0
+                assert seen["streamvault_camera_received_bytes_total", "good"] > 0
+                assert seen["streamvault_alarms", "camera silent"] == 1
+                named = metric_names((DEPLOY / "prometheus" / "alerts.yml").read_text())
+                named |= metric_names((DEPLOY / "grafana" / "streamvault.json").read_text())
+                known = {name for name, *_ in seen} | families(port)
+                assert named <= known, "the rules and the dashboard name figures that are not there"
+                assert len(named) > 10
+                with made.open() as node:
+                    node.cameras.set("gate", url=simulator.url(2))
+                _, over = wait_until(lambda: len(posted.documents) == 2 and posted.documents, 60, "the end of the alarm")
+                assert (over["kind"], over["subject"], over["state"]) == ("camera silent", "2", "ended")
+                wait_until(
+                    lambda: "streamvault_alarms" not in {name for name, *_ in figures(port)}, 20, "no alarm in the figures"
+                )
+            wait_until(lambda: len(receiver.messages()) == 2, 20, "both in syslog")
+    finally:
+        made.close()
+
+
+def metric_names(text: str) -> set[str]:
+    return set(re.findall(r"\bstreamvault_[a-z_]+", text))
+
+
+def families(port: int) -> set[str]:
+    """Names that are there although nothing has such a sample at the moment."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return {line.split()[2] for line in answer.read().decode().splitlines() if line.startswith("# TYPE ")}
+
+
+def test_promtool_takes_the_alert_rules() -> None:
+    done = subprocess.run(
+        [need("promtool"), "check", "rules", str(DEPLOY / "prometheus" / "alerts.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_says_how_bad_it_is_and_what_to_do() -> None:
+    rules = [
+        rule
+        for group in yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
+        for rule in group["rules"]
+    ]
+    assert rules
+    for rule in rules:
+        assert rule["labels"]["severity"] in ("page", "ticket"), rule["alert"]
+        assert {"summary", "action"} <= rule["annotations"].keys(), rule["alert"]
+
+
+def test_an_address_that_is_taken_stops_the_start_with_its_reason() -> None:
+    with serving(None, None) as nowhere:  # type: ignore[arg-type]
+        assert nowhere is None
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(StoreError, match=r"metrics\.listen"),
+        serving(taken.getsockname(), None),  # type: ignore[arg-type]
+    ):
+        pass
