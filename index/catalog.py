@@ -19,8 +19,10 @@ from index.doom import (
     doomed_under,
     erase,
     holds_of,
+    lose,
     mark_deleting,
     put_hold,
+    relist,
     spare,
 )
 from index.environment import Environment, Table, WriteTxn
@@ -259,6 +261,31 @@ class Catalog:
     def holds(self, camera: CameraNumber) -> list[Hold]:
         with self._env.read() as txn:
             return list(holds_of(txn, camera))
+
+    # Repairs: what `check` found, put right. Who decides is `index.repair`.
+
+    def lose(self, keys: Iterable[SegmentKey], *, at_us: int, reason: str) -> Outcome:
+        """The bytes are gone and nobody removed them: the rows go, and their time is a gap. Refuses what is held."""
+        return self._step("lose", keys, lambda txn, row: lose(txn, self._segments, row, at_us, reason), absent_is_done=True)
+
+    def recount(self, camera: CameraNumber) -> None:
+        """The usage counters as the rows make them, in one transaction."""
+        with self._env.write("recount", frees=True) as txn:
+            self._segments.recount(txn, camera)
+
+    def relist(self, raw_keys: Iterable[bytes]) -> None:
+        """The lists of uploads and of removals as these rows have it. A doom that I4 forbids is taken back."""
+        self._batched("relist", list(raw_keys), lambda txn, raw_key: relist(txn, self._segments, raw_key))
+
+    def lift_epochs(self, used: Mapping[CameraNumber, int]) -> list[CameraNumber]:
+        """Epochs that were used, whatever the index remembers: the next one raised is above. Returns whose were lifted."""
+        lifted = []
+        with self._env.write("lift epochs") as txn:
+            for camera, epoch in used.items():
+                if epoch > epoch_of(txn, camera):
+                    put_epoch(txn, camera, epoch)
+                    lifted.append(camera)
+        return lifted
 
     def _step(
         self,

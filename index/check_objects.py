@@ -1,15 +1,21 @@
-"""I1 and I2: rows against objects and spool files, by one walk over both in the same order. Only reports."""
+"""I1 and I2: rows against objects and spool files, by one walk over both in the same order. Only reports.
+
+The walk compares names as text: an object key sorts as its row does, and taking a million of them apart would cost more than
+all the rest.
+"""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+import random
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
 
 from blake3 import blake3
 
 from index.check import Finding, Progress, Severity, no_progress, rows_of
-from index.environment import Environment
-from index.rows import Place, SegmentRow, State
+from index.environment import Environment, Table
+from index.rows import Place, SegmentRow, State, pending_key, segment_key
 from index.writes import SegmentWriter
 from vault.errors import NotFound, StreamvaultError, UsageError
 from vault.ids import SegmentKey
@@ -23,6 +29,10 @@ UPLOAD_GRACE_US = 3_600_000_000
 UNKNOWN_HASH = bytes(32)
 """In rows of an index that was rebuilt without reading the footage."""
 
+SEGMENTS = "segments/"
+OURS = ("holds/", "ledger/", "manifests/", "marker/", "registry/")
+"""Where else objects of ours are; what each of them must be is its own reader's to say."""
+
 _READ_BYTES = 4 * 1024 * 1024
 _EVERY = 1_000
 
@@ -35,65 +45,94 @@ class Level(enum.StrEnum):
     HASH = "hash"
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Which part of the rows is looked at: `count` of them, drawn at random from `seed`; the same seed draws the same ones."""
+
+    count: int
+    seed: int
+
+    def of(self, total: int) -> Container[int]:
+        """Positions among `total` rows."""
+        return frozenset(random.Random(self.seed).sample(range(total), min(self.count, total)))
+
+
 class ObjectCheck:
     """Rows, store and spool of one node, compared."""
 
-    def __init__(self, environment: Environment, store: ObjectStore, spool: Spool, level: Level, now_us: int) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        store: ObjectStore,
+        spool: Spool,
+        level: Level,
+        now_us: int,
+        sample: Sample | None = None,
+    ) -> None:
         self._env = environment
         self._store = store
         self._spool = spool
         self._level = level
         self._now_us = now_us
+        self._sample = sample
         self._segments = SegmentWriter()
 
     def findings(self, progress: Progress = no_progress) -> Iterator[Finding]:
-        """I1 and I2 over everything. Raises StoreError when the store itself is away: absence proves nothing then."""
-        rows = rows_of(self._env, self._segments)
-        objects = self._objects()
-        row, item = next(rows, None), next(objects, None)
-        seen = 0
-        while row is not None or item is not None:
-            seen += 1
+        """I1 and I2 over everything, or I1 over a sample. Raises StoreError when the store itself is away: absence proves
+        nothing then."""
+        if self._sample is not None:
+            yield from self._sampled(self._sample, progress)
+            return
+        for seen, (row, stat) in enumerate(paired(rows_of(self._env, self._segments), self._store.list("")), 1):
             if seen % _EVERY == 0:
                 progress("objects", seen)
-            if item is not None and (row is None or item[0] < row.key):
-                yield from self._orphan(*item)
-                item = next(objects, None)
-            elif row is not None:
-                stat = None
-                if item is not None and item[0] == row.key:
-                    stat, item = item[1], next(objects, None)
+            if row is not None:
                 yield from self._row(row, stat)
-                row = next(rows, None)
+            elif stat is not None:
+                yield from self._unknown(stat)
         yield from self._spool_files()
 
-    def _objects(self) -> Iterator[tuple[SegmentKey, ObjectStat]]:
-        for stat in self._store.list("segments/"):
-            try:
-                yield SegmentKey.parse(stat.key), stat
-            except UsageError:
-                # Reported by nobody's row: it cannot be compared, and must not stop the walk.
-                continue
+    def _sampled(self, sample: Sample, progress: Progress) -> Iterator[Finding]:
+        """Each chosen row's object is asked for by its name; what no row knows is not looked for."""
+        with self._env.read() as txn:
+            chosen = sample.of(txn.entries(Table.SEGMENTS))
+        seen = 0
+        for at, row in enumerate(rows_of(self._env, self._segments)):
+            if at in chosen:
+                seen += 1
+                progress("objects", seen)
+                yield from self._row(row, self._store.stat(row.key.object_key) if row.place is Place.STORE else None)
 
     def _current(self, key: SegmentKey) -> SegmentRow | None:
         with self._env.read() as txn:
             return self._segments.get(txn, key)
 
     def _row(self, row: SegmentRow, stat: ObjectStat | None) -> Iterator[Finding]:
-        """I1. A doomed row's object may be gone already, which is what it is doomed for."""
-        if row.state is not State.COMMITTED:
-            return
+        """I1 of a committed row, I2 of one that is on its way out, whose object may be gone already."""
         problem = self._problem(row, stat)
+        if problem is None:
+            return
+        # It may have been settled, doomed or erased since the walk read it.
+        again = self._current(row.key)
+        if again is None:
+            return
+        problem = self._problem(again, self._store.stat(row.key.object_key))
         if problem is not None:
-            # It may have been settled or erased since the walk read it.
-            again = self._current(row.key)
-            if again is None or again.state is not State.COMMITTED:
-                return
-            problem = self._problem(again, self._store.stat(row.key.object_key))
-        if problem is not None:
-            yield Finding(Severity.ERROR, "I1", row.key.camera, (row.key.object_key,), problem)
+            invariant = "I1" if again.state is State.COMMITTED else "I2"
+            yield Finding(Severity.ERROR, invariant, row.key.camera, (row.key.object_key,), problem)
 
     def _problem(self, row: SegmentRow, stat: ObjectStat | None) -> str | None:
+        if row.state is not State.COMMITTED:
+            return None if self._listed(row, Table.DOOMED) else "doomed, and not on the list of what is to be removed"
+        if row.place is Place.SPOOL and not self._listed(row, Table.PENDING):
+            return "in the spool, and not on the list of what is to be uploaded"
+        return self._object_problem(row, stat)
+
+    def _listed(self, row: SegmentRow, table: Table) -> bool:
+        with self._env.read() as txn:
+            return txn.get(table, (pending_key if table is Table.PENDING else segment_key)(row.key)) is not None
+
+    def _object_problem(self, row: SegmentRow, stat: ObjectStat | None) -> str | None:
         where = "store" if row.place is Place.STORE else "spool"
         if row.place is Place.STORE and stat is None:
             return "its object is not in the store"
@@ -123,13 +162,19 @@ class ObjectCheck:
             return "its bytes do not have the hash that its row says"
         return None
 
-    def _orphan(self, key: SegmentKey, stat: ObjectStat) -> Iterator[Finding]:
-        """I2: an object without a row, unless it is on its way in or was erased while we walked."""
-        if self._now_us - stat.modified_us <= UPLOAD_GRACE_US or self._current(key) is not None:
+    def _unknown(self, stat: ObjectStat) -> Iterator[Finding]:
+        """I2: an object without a row, unless it is on its way in or was erased while we walked; and names that are not ours."""
+        if self._now_us - stat.modified_us <= UPLOAD_GRACE_US:
             return
-        if self._store.stat(stat.key) is not None:
+        try:
+            key = SegmentKey.parse(stat.key)
+        except UsageError:
+            if not stat.key.startswith(OURS):
+                yield Finding(Severity.WARNING, "I2", None, (stat.key,), "not ours in the store; left alone")
+            return
+        if self._current(key) is None and self._store.stat(stat.key) is not None:
             yield Finding(
-                Severity.ERROR, "I2", key.camera, (stat.key,), "an object that no row knows; `index rebuild` takes it in"
+                Severity.ERROR, "I2", key.camera, (stat.key,), "an object that no row knows; `repair orphans` takes it in"
             )
 
     def _spool_files(self) -> Iterator[Finding]:
@@ -151,6 +196,23 @@ class ObjectCheck:
                 return self._now_us - source.modified_us > UPLOAD_GRACE_US
         except StreamvaultError:
             return False
+
+
+def paired(rows: Iterator[SegmentRow], objects: Iterator[ObjectStat]) -> Iterator[tuple[SegmentRow | None, ObjectStat | None]]:
+    """Rows and objects, both in the order of their keys: each row with its object, and what has none of the other alone."""
+    row, item = next(rows, None), next(objects, None)
+    name = "" if row is None else row.key.object_key
+    while row is not None or item is not None:
+        if item is not None and (row is None or item.key < name):
+            yield None, item
+            item = next(objects, None)
+            continue
+        stat = None
+        if item is not None and item.key == name:
+            stat, item = item, next(objects, None)
+        yield row, stat
+        row = next(rows, None)
+        name = "" if row is None else row.key.object_key
 
 
 def digest_of(source: ByteSource) -> bytes:

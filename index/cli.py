@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+import math
+import re
+import secrets
+from fractions import Fraction
 
 import click
 
 from index.alarm_cli import alarm
 from index.camera_cli import camera, open_session
 from index.hold_cli import hold
+from index.repair_cli import repair
 from vault.console import (
-    Progress,
     Session,
     counted,
-    is_terminal,
     json_option,
     pass_session,
     plain,
@@ -22,14 +23,27 @@ from vault.console import (
     print_json,
     print_table,
     size_text,
+    telling,
 )
-from vault.errors import Damaged
-
-if TYPE_CHECKING:
-    from index.check import Finding
-    from index.node import Node
+from vault.errors import Damaged, UsageError
 
 LEVELS = ("presence", "size", "hash")
+
+
+class Share(click.ParamType[Fraction | int]):
+    """`--sample`: a part as a percentage, or a number of segments."""
+
+    name = "share"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Fraction | int:
+        if isinstance(value, Fraction | int):
+            return value
+        text = str(value)
+        if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?%", text) and 0 < (part := Fraction(text[:-1]) / 100) <= 1:
+            return part
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not int(text):
+            self.fail(f"{text[:40]!r} is neither a percentage as in 1% nor a number of segments", param, ctx)
+        return int(text)
 
 
 @click.command()
@@ -49,15 +63,35 @@ def init(session: Session) -> None:
 @click.option(
     "--level", type=click.Choice(LEVELS), default="size", show_default=True, help="How closely objects are looked at."
 )
+@click.option(
+    "--sample",
+    type=Share(),
+    metavar="PART",
+    help="Only so many segments, drawn at random: 1% or 500. Strange objects are not looked for.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**63), help="Draw the same sample again.")
 @json_option
 @pass_session
-def check(session: Session, level: str, as_json: bool) -> None:
+def check(session: Session, level: str, sample: Fraction | int | None, seed: int | None, as_json: bool) -> None:
     """Check the invariants: rows against objects, overlaps, removal, usage, and that every second is accounted for.
 
-    Only reports, and may run beside a recorder. Exit code 8 when an invariant is broken.
+    Only reports, and may run beside a recorder; `repair` mends. Exit code 8 when an invariant is broken; a warning breaks none.
     """
+    from index.check_all import Depth, all_findings
+    from index.check_objects import Level, Sample
+    from index.environment import Table
+
+    if seed is not None and sample is None:
+        raise UsageError("--seed draws a sample: say --sample too")
     with open_session(session) as node:
-        findings = list(_findings(node, level, _telling(session)))
+        drawn = None
+        if sample is not None:
+            with node.environment.read() as txn:
+                total = txn.entries(Table.SEGMENTS)
+            count = sample if isinstance(sample, int) else math.ceil(total * sample)
+            drawn = Sample(count, secrets.randbits(32) if seed is None else seed)
+            click.echo(f"looking at {min(count, total):,} of {counted(total, 'segment')}, seed {drawn.seed}", err=True)
+        findings = list(all_findings(node, Depth(Level(level), drawn), telling(session)))
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         print_json(
@@ -76,41 +110,6 @@ def check(session: Session, level: str, as_json: bool) -> None:
         click.echo("everything is as it should be")
     if errors:
         raise Damaged(f"{counted(errors, 'invariant')} broken; the list above says where")
-
-
-def _findings(node: Node, level: str, tell: Callable[[str, int], None]) -> Iterator[Finding]:
-    from index.check import check_expiry, check_overlaps, check_readable, check_removal, check_time, check_usage
-    from index.check_objects import Level, ObjectCheck
-    from index.growing import growing_intervals
-
-    environment, now_us = node.environment, node.clock.now_us()
-    unreadable = list(check_readable(environment))
-    yield from unreadable
-    if unreadable:
-        # The other checks read the same rows and would only stumble over them.
-        return
-    yield from ObjectCheck(environment, node.store, node.spool, Level(level), now_us).findings(tell)
-    yield from check_overlaps(environment, tell)
-    yield from check_removal(environment, tell)
-    yield from check_usage(environment, tell)
-    yield from check_expiry(environment, tell)
-    yield from check_time(environment, now_us, lambda number: growing_intervals(environment, node.spool, number, now_us), tell)
-
-
-def _telling(session: Session) -> Callable[[str, int], None]:
-    """Shows a terminal which step is at which count."""
-    lines: dict[str, tuple[Progress, int]] = {}
-
-    def tell(step: str, seen: int) -> None:
-        if step not in lines:
-            for line, _ in lines.values():
-                line.finish()
-            lines[step] = Progress(step, None, session.clock if is_terminal() else None), 0
-        line, before = lines[step]
-        line.advance(seen - before)
-        lines[step] = line, seen
-
-    return tell
 
 
 @click.group()
@@ -170,7 +169,7 @@ def rebuild(session: Session, no_hash: bool) -> None:
     from index.renew import renew
 
     folder = session.folder()
-    done = renew(folder, session.config(folder), session.clock, _telling(session), hash_bytes=not no_hash)
+    done = renew(folder, session.config(folder), session.clock, telling(session), hash_bytes=not no_hash)
     click.echo(
         f"rebuilt from {counted(done.segments, 'segment')} ({size_text(done.size_bytes)}, {done.from_spool:,} of them in the spool), "
         f"{counted(done.cameras, 'camera')} and {counted(done.sites, 'site')}"
@@ -183,4 +182,4 @@ def rebuild(session: Session, no_hash: bool) -> None:
         raise Damaged(f"{counted(len(done.refused), 'object')} could not be taken into the index; they stay where they are")
 
 
-COMMANDS: tuple[click.Command, ...] = (init, check, index, camera, hold, alarm)
+COMMANDS: tuple[click.Command, ...] = (init, check, repair, index, camera, hold, alarm)

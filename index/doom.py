@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from index.environment import ReadTxn, Table, WriteTxn
-from index.gaps import expire
+from index.gaps import expire, explain
 from index.pins import pinning
 from index.rows import CAMERA, KEY, SegmentRow, State, segment_key
 from index.writes import SegmentWriter
 from vault.errors import Damaged, UsageError
 from vault.ids import CameraNumber, SegmentKey
+from vault.media import GapBefore
 from vault.timebase import Interval, format_us
 
 _HOLD_VERSION = 2
@@ -173,6 +174,31 @@ def erase(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow) -> str | None
     segments.remove(txn, row)
     expire(txn, row.key.camera, row.interval)
     return None
+
+
+def lose(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, at_us: int, reason: str) -> str | None:
+    """A committed row whose bytes are gone, to a gap; None, or why not."""
+    if row.state is not State.COMMITTED:
+        return "it is on its way out already"
+    hold = holding(txn, row, at_us)
+    if hold:
+        return f"hold {hold.id} keeps it"
+    segments.remove(txn, row)
+    explain(txn, segments, row.key.camera, GapBefore(row.key.start_us, reason), row.end_us)
+    return None
+
+
+def relist(txn: WriteTxn, segments: SegmentWriter, raw_key: bytes) -> None:
+    """What the lists of uploads and removals say of a row, made as the row has it. In doubt it is committed: keep."""
+    raw, sentence = txn.get(Table.SEGMENTS, raw_key), txn.get(Table.DOOMED, raw_key)
+    row = None if raw is None else segments.row(txn, raw_key, raw)
+    if row is not None and row.state is not State.COMMITTED:
+        forbidden = sentence is not None and objection_to_doom(txn, row, Sentence.unpack(sentence).at_us) is not None
+        if sentence is None or (forbidden and row.state is State.DOOMED):
+            row = segments.change(txn, row, state=State.COMMITTED)
+    if row is None or row.state is State.COMMITTED:
+        txn.delete(Table.DOOMED, raw_key)
+    segments.list_upload(txn, raw_key, row)
 
 
 def doomed_under(txn: ReadTxn, segments: SegmentWriter, hold: Hold) -> list[SegmentRow]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from index.rows import (
     CAMERA,
     KEY,
     MAX_SEGMENT_US,
+    PENDING_KEY,
     NewRow,
     Place,
     SegmentRow,
@@ -193,6 +195,22 @@ class SegmentWriter:
         txn.delete(Table.DOOMED, segment_key(row.key))
         self._counted(txn).count(row, -1)
 
+    def list_upload(self, txn: WriteTxn, raw_key: bytes, row: SegmentRow | None) -> None:
+        """The list of uploads as this row has it; None: there is no such row."""
+        camera, start_us, epoch = KEY.unpack(raw_key)
+        listed = PENDING_KEY.pack(start_us, camera, epoch)
+        if row is not None and row.place is Place.SPOOL:
+            txn.put(Table.PENDING, listed, b"")
+        else:
+            txn.delete(Table.PENDING, listed)
+
+    def recount(self, txn: WriteTxn, camera: CameraNumber) -> None:
+        """The camera's counters as its rows make them; the two bounds only widen."""
+        before, made = usage_of(txn, camera), sum_of(txn, camera)
+        firsts = [at for at in (before.first_us, made.first_us) if at is not None]
+        longest_us = max(before.longest_us, made.longest_us)
+        put_usage(txn, camera, replace(made, longest_us=longest_us, first_us=min(firsts, default=None)))
+
     def rows_over(self, txn: ReadTxn, camera: CameraNumber, interval: Interval) -> Iterator[SegmentRow]:
         """Rows of any state that share an instant with `interval`, in order of start."""
         longest = usage_of(txn, camera).longest_us
@@ -201,6 +219,28 @@ class SegmentWriter:
             row = self.row(txn, raw_key, raw)
             if row.end_us > interval.start_us:
                 yield row
+
+
+def sum_of(txn: ReadTxn, camera: CameraNumber) -> Usage:
+    """The usage that a camera's rows make."""
+    segments = SegmentWriter()
+    sums: dict[str, int] = defaultdict(int)
+    longest, first = 0, None
+    for raw_key, raw in txn.scan(Table.SEGMENTS, CAMERA.pack(camera), CAMERA.pack(camera) + b"\xff" * 13):
+        row = segments.row(txn, raw_key, raw)
+        duration = row.end_us - row.key.start_us
+        sums["segments"] += 1
+        sums["size_bytes"] += row.size_bytes
+        sums["duration_us"] += duration
+        if row.state is not State.COMMITTED:
+            sums["doomed_segments"] += 1
+            sums["doomed_bytes"] += row.size_bytes
+        if row.place is Place.SPOOL:
+            sums["spool_segments"] += 1
+            sums["spool_bytes"] += row.size_bytes
+        longest = max(longest, duration)
+        first = row.key.start_us if first is None else first
+    return Usage(**sums, longest_us=longest, first_us=first)
 
 
 def usage_of(txn: ReadTxn, camera: CameraNumber) -> Usage:

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,6 +200,22 @@ class Progress:
 def is_terminal() -> bool:
     """Whether a person reads standard error."""
     return sys.stderr.isatty()
+
+
+def telling(session: Session) -> Callable[[str, int], None]:
+    """Shows a terminal which step of a long command is at which count."""
+    lines: dict[str, tuple[Progress, int]] = {}
+
+    def tell(step: str, seen: int) -> None:
+        if step not in lines:
+            for line, _ in lines.values():
+                line.finish()
+            lines[step] = Progress(step, None, session.clock if is_terminal() else None), 0
+        line, before = lines[step]
+        line.advance(seen - before)
+        lines[step] = line, seen
+
+    return tell
 
 
 @contextmanager

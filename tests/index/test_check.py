@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from index.check import SETTLING_US, check_expiry, check_overlaps, check_readable, check_removal, check_time, check_usage
-from index.check_objects import UPLOAD_GRACE_US, Level, ObjectCheck
+from index.check_objects import UPLOAD_GRACE_US, Level, ObjectCheck, Sample
 from index.doom import Hold, Sentence, put_hold
 from index.environment import Table
 from index.expiry import complete_expiry, expiry_hours, put_hours
@@ -99,6 +99,31 @@ def test_i2_names_an_object_that_no_row_knows_once_it_is_old(vault: Vault) -> No
     vault.store.put_bytes(stray.object_key, closed_segment(stray))
     assert objects(vault) == []
     assert objects(vault, late_us=UPLOAD_GRACE_US + US) == [("I2", stray.object_key)]
+
+
+def test_i2_warns_of_names_that_are_not_ours_and_of_none_that_are(vault: Vault) -> None:
+    for name in ("segments/c0000009901/notes.txt", "strange", "registry/cameras/0000009901/0000000001.json", "manifests/x"):
+        vault.store.put_bytes(name, b"x")
+    found = ObjectCheck(vault.environment, vault.store, vault.spool, Level.SIZE, SystemClock().now_us() + 2 * UPLOAD_GRACE_US)
+    assert [(str(item.severity), item.ids[0]) for item in found.findings()] == [
+        ("warning", "segments/c0000009901/notes.txt"), ("warning", "strange"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_a_sample_is_as_large_as_asked_for_and_the_same_for_the_same_seed(vault: Vault, level: Level) -> None:
+    for at in range(5):
+        vault.store.delete([key(at).object_key])
+
+    def sampled(count: int, seed: int) -> list[str]:
+        check = ObjectCheck(vault.environment, vault.store, vault.spool, level, SystemClock().now_us(), Sample(count, seed))
+        return [finding.ids[0] for finding in check.findings()]
+
+    assert sampled(10, 1) == sampled(99, 2) == [key(at).object_key for at in range(5)]
+    drawn = {tuple(sampled(4, seed)) for seed in range(20)}
+    assert len(drawn) > 1
+    assert max(map(len, drawn)) <= 4
+    assert sampled(4, 7) == sampled(4, 7)
 
 
 def test_i2_names_leftovers_in_the_spool(vault: Vault) -> None:

@@ -228,6 +228,17 @@ def test_check_finds_a_stored_object_that_is_damaged_and_rebuild_makes_the_same_
     assert "I1" in {finding["invariant"] for finding in json.loads(out_of(capsys))}
 
 
+def test_check_of_a_sample_says_its_seed_and_takes_it_again(
+    run: Run, data_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("check", "--sample", "1%", "--level", "hash") == 0
+    assert "looking at 0 of 0 segments, seed " in capsys.readouterr().err
+    assert run("check", "--sample", "500", "--seed", "7") == 0
+    assert "seed 7" in capsys.readouterr().err
+    for wrong in (["--seed", "7"], *(["--sample", text] for text in ("0", "0%", "101%", "-1", "x", "1e3%", "9" * 50))):
+        assert run("check", *wrong) == 2
+
+
 def test_rebuild_waits_for_no_running_supervisor(run: Run, data_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with DataFolder.open(data_path).supervisor_lock():
         assert run("index", "rebuild") == 5

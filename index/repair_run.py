@@ -1,0 +1,111 @@
+"""Doing what a plan of `index.repair` says: each item is looked at once more, and each step may be repeated after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from index.catalog import RowsRefused
+from index.check import Progress, no_progress
+from index.closed import closed_row
+from index.node import Node
+from index.repair import LOST, Action, Item, Plan
+from index.rows import NewRow, Place, segment_key
+from vault.errors import Refused, StreamvaultError
+from vault.ids import SegmentKey
+
+_BATCH = 200
+
+Refusals = list[tuple[str, str]]
+"""What could not be done, each with why; the rest was done."""
+
+
+def run(node: Node, plan: Plan, progress: Progress = no_progress) -> Refusals:
+    """Do all of a plan. Raises Refused for one that may not be done, StoreError when the store is away or another index's."""
+    if plan.refused is not None:
+        raise Refused(f"nothing was done: {plan.refused}")
+    steps: dict[Action, Callable[[Node, list[Item]], Refusals]] = {
+        Action.ADOPT: _adopt,
+        Action.DELETE: _delete,
+        Action.SETTLE: _settle,
+        Action.GAP: _lose,
+        Action.COUNT: _count,
+        Action.RELIST: _relist,
+    }
+    refusals: Refusals = []
+    for action, step in steps.items():
+        done = 0
+        for batch in _batches(plan.of(action)):
+            refusals += step(node, batch)
+            done += len(batch)
+            progress(str(action), done)
+    return refusals
+
+
+def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
+    for at in range(0, len(items), _BATCH):
+        yield list(items[at : at + _BATCH])
+
+
+def _adopt(node: Node, items: list[Item]) -> Refusals:
+    """Rows of objects as they are, their hash as of now; what they say of themselves holds, the minimum first of all."""
+    refusals: Refusals = []
+    rows: list[NewRow] = []
+    for item in items:
+        try:
+            with node.store.open(item.id) as source:
+                rows.append(closed_row(SegmentKey.parse(item.id), source))
+        except StreamvaultError as error:
+            if error.retryable:
+                raise
+            refusals.append((item.id, str(error)))
+    try:
+        node.catalog.commit(rows, adopt=True, place=Place.STORE)
+    except RowsRefused as error:
+        refusals += [(key.object_key, why) for key, why in error.reasons]
+    return refusals
+
+
+def _delete(node: Node, items: list[Item]) -> Refusals:
+    """Only what is empty and without a row still."""
+    going: list[str] = []
+    for item in items:
+        stat = node.store.stat(item.id)
+        if stat is not None and stat.size_bytes == 0 and node.catalog.row(SegmentKey.parse(item.id)) is None:
+            going.append(item.id)
+    return [(failure.key, str(failure.error)) for failure in node.store.delete(going)] if going else []
+
+
+def _settle(node: Node, items: list[Item]) -> Refusals:
+    node.catalog.settle([SegmentKey.parse(item.id) for item in items])
+    return []
+
+
+def _lose(node: Node, items: list[Item]) -> Refusals:
+    """Asked of the store once more, which must be there and ours to say that something is not."""
+    gone: list[SegmentKey] = []
+    refusals: Refusals = []
+    for item in items:
+        key = SegmentKey.parse(item.id)
+        if node.store.stat(item.id) is None and not node.spool.path_of(key).is_file():
+            gone.append(key)
+        else:
+            refusals.append((item.id, "its bytes are there again"))
+    outcome = node.catalog.lose(gone, at_us=node.clock.now_us(), reason=LOST)
+    return refusals + [(key.object_key, why) for key, why in outcome.refused]
+
+
+def _count(node: Node, items: list[Item]) -> Refusals:
+    for item in items:
+        if item.camera is not None:
+            node.catalog.recount(item.camera)
+    return []
+
+
+def _relist(node: Node, items: list[Item]) -> Refusals:
+    node.catalog.relist(_raw_key(item.id) for item in items)
+    return []
+
+
+def _raw_key(name: str) -> bytes:
+    """An object key's row, or the row's own bytes where a list names a row that is not there."""
+    return segment_key(SegmentKey.parse(name)) if "/" in name else bytes.fromhex(name)
