@@ -82,8 +82,12 @@ class Camera:
 class Cameras:
     """The cameras over one registry. Every change is durable when the method returns."""
 
-    def __init__(self, registry: Registry, clock: Clock | None = None) -> None:
+    def __init__(
+        self, registry: Registry, clock: Clock | None = None, recorded: Callable[[], CameraNumber | None] = lambda: None
+    ) -> None:
+        """`recorded`: the highest number that ever recorded here, whatever the index remembers."""
         self._registry = registry
+        self._recorded = recorded
         self._env = registry.environment
         self._clock = clock or SystemClock()
 
@@ -96,7 +100,7 @@ class Cameras:
         now_us = self._clock.now_us()
         with self._env.write("add camera") as txn:
             self._check_free(txn, new)
-            camera = _made(new, _next_number(txn), now_us)
+            camera = _made(new, self._next_number(txn), now_us)
             set_counter(txn, _LAST_NUMBER, camera.number)
             self._registry.write(txn, _name(camera.number), asdict(camera), now_us)
             txn.put(Table.NAMES, camera.id.encode(), CAMERA.pack(camera.number))
@@ -113,7 +117,7 @@ class Cameras:
         now_us = self._clock.now_us()
         with self._env.write("reserve camera numbers") as txn:
             self._check_all(txn, rows)
-            first = _next_number(txn)
+            first = self._next_number(txn)
             set_counter(txn, _LAST_NUMBER, first + len(rows) - 1)
         cameras = [_made(new, CameraNumber(first + at), now_us) for at, new in enumerate(rows)]
         try:
@@ -192,6 +196,9 @@ class Cameras:
         with self._env.read() as txn:
             cameras = [camera_from(fields) for fields in self._registry.all_fields(txn, "cameras")]
         return [camera for camera in cameras if removed or not camera.is_removed]
+
+    def _next_number(self, txn: ReadTxn) -> CameraNumber:
+        return CameraNumber(max(counter(txn, _LAST_NUMBER), self._recorded() or 0) + 1)
 
     def _get(self, txn: ReadTxn, id_: str) -> Camera:
         if by_number := _BY_NUMBER.fullmatch(id_):
@@ -306,6 +313,11 @@ def adopt_camera(txn: WriteTxn, camera: Camera) -> None:
     set_counter(txn, _LAST_NUMBER, max(counter(txn, _LAST_NUMBER), camera.number))
 
 
+def lift_numbers(txn: WriteTxn, last: CameraNumber) -> None:
+    """Numbers up to `last` were given, whatever the index remembers."""
+    set_counter(txn, _LAST_NUMBER, max(counter(txn, _LAST_NUMBER), last))
+
+
 def camera_document(number: CameraNumber) -> DocumentName:
     """What the camera's document is called."""
     return DocumentName("cameras", f"{number:010d}")
@@ -318,7 +330,3 @@ def _made(new: NewCamera, number: CameraNumber, now_us: int) -> Camera:
     return Camera(
         number, camera_id(new.id), new.url, new.secret, new.site, new.name, new.transport, new.enabled, now_us
     )  # fmt: skip
-
-
-def _next_number(txn: ReadTxn) -> CameraNumber:
-    return CameraNumber(counter(txn, _LAST_NUMBER) + 1)

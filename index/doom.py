@@ -20,6 +20,9 @@ from vault.ids import CameraNumber, SegmentKey
 from vault.media import GapBefore
 from vault.timebase import Interval, format_us
 
+BEHIND = b"behind-store"
+"""In the meta table: the index was found to be older than its store (`index.behind`)."""
+
 _HOLD_VERSION = 2
 
 
@@ -126,6 +129,8 @@ def doom(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, sentence: Sent
     """Committed to doomed; None, or why not. A repeat keeps the first sentence."""
     if row.state is not State.COMMITTED:
         return None
+    if txn.get(Table.META, BEHIND) is not None:
+        return "the index is older than its store and may have forgotten what keeps it; run `streamvault index rebuild`"
     why_not = objection_to_doom(txn, row, sentence.at_us)
     if why_not is None:
         segments.change(txn, row, state=State.DOOMED)

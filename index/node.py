@@ -50,7 +50,7 @@ class Node:
 
     @property
     def cameras(self) -> Cameras:
-        return Cameras(self.registry, self.clock)
+        return Cameras(self.registry, self.clock, self.spool.last_camera)
 
     @property
     def ledger(self) -> Ledger:

@@ -15,6 +15,7 @@ from index.guard import LONG_WRITE_US
 from index.holder import HolderWatch
 from index.node import Node, open_node
 from ingest.adopter import Adopter
+from ingest.catchup import CatchUp
 from ingest.crew import Crewman
 from ingest.keeper import Keeper, Wanted
 from ingest.messages import CameraStatus, Dropped, GapNews, News, RecordingNews, Shutdown, Start, Stop
@@ -63,6 +64,7 @@ class Supervisor:
         self._uploader = Uploader(node.spool, node.store, node.catalog, node.registry, node.clock, lock=lock)
         self._adopter = Adopter(node.spool, node.catalog, node.clock, node.config, self._keeper.keep_of)
         self._watching = Watch(node, self._keeper)
+        self._catchup = CatchUp(node)
         self._adopt_now = threading.Event()
         self._adopting = threading.Thread(target=self._adopt, name="adopter", daemon=True)
         self._adopt_stop = threading.Event()
@@ -81,6 +83,7 @@ class Supervisor:
 
         Raises RuntimeError when one of its threads has died: whoever started it starts it again.
         """
+        self._catchup.start()
         self._keeper.start()
         self._uploader.start()
         self._watching.start()
@@ -310,6 +313,7 @@ class Supervisor:
             if man.process is not None:
                 log.error("worker did not end in time, killed", slot=man.slot, pid=man.pid)
                 self._lose(man, self._clock.mono_us())
+        self._catchup.stop()
         self._adopt_stop.set()
         self._adopt_now.set()
         self._adopting.join(timeout=LAST_SECONDS)

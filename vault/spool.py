@@ -138,6 +138,13 @@ class Spool:
         keys.sort()
         return SpoolListing(tuple(keys), tuple(sorted(odd)))
 
+    def last_camera(self) -> CameraNumber | None:
+        """The highest number that ever had a file here: a camera's folder stays when it is empty. Raises StoreError."""
+        try:
+            return max((CameraNumber(int(folder.name[1:])) for folder in self._folders(None, [])), default=None)
+        except OSError as error:
+            raise store_error(f"listing the spool {self.root}", error) from error
+
     def list_keys(self, camera: CameraNumber | None = None) -> list[SegmentKey]:
         """The segments in the spool by camera, start, epoch and sequence. Raises StoreError."""
         return list(self.scan(camera).keys)
