@@ -12,6 +12,7 @@ import click
 from index.alarm_cli import alarm
 from index.camera_cli import camera, open_session
 from index.hold_cli import hold
+from index.ledger_cli import ledger
 from index.repair_cli import repair
 from vault.console import (
     Session,
@@ -182,4 +183,4 @@ def rebuild(session: Session, no_hash: bool) -> None:
         raise Damaged(f"{counted(len(done.refused), 'object')} could not be taken into the index; they stay where they are")
 
 
-COMMANDS: tuple[click.Command, ...] = (init, check, repair, index, camera, hold, alarm)
+COMMANDS: tuple[click.Command, ...] = (init, check, repair, index, camera, hold, ledger, alarm)

@@ -1,6 +1,7 @@
-"""The index's memory of the ledger: its newest checkpoint, so that one that was cut back is found, and how far the outbox is in it.
+"""What is kept of the ledger outside its folder: the newest checkpoint in the index, some in the store; and how far the outbox is.
 
-The checkpoint only ever grows. Whether the ledger's files agree with it is `vault.ledger.ledger`'s to say.
+By these a ledger that was cut back is found. The one in the index only ever grows. Whether the ledger's files agree with it is
+`vault.ledger.ledger`'s to say.
 """
 
 from __future__ import annotations
@@ -9,10 +10,15 @@ from typing import Final
 
 from index.environment import Environment, ReadTxn, Table, WriteTxn
 from vault.errors import Damaged
-from vault.ledger.checkpoint import Checkpoint, SignedCheckpoint, parse_note
+from vault.ledger.checkpoint import MAX_NOTE_BYTES, Checkpoint, SignedCheckpoint, parse_note
+from vault.ledger.verify import Anchor
+from vault.store.interface import ObjectStore
 
 PREFIX: Final = "ledger/"
 """Of the checkpoints' keys in the store."""
+
+MAX_STORED: Final = 100
+"""Of the checkpoints in the store, so many are compared: those of some days."""
 
 _CHECKPOINT = b"ledger-checkpoint"
 _DRAINED = b"ledger-drained"
@@ -67,3 +73,21 @@ def _is_old(txn: ReadTxn, signed: SignedCheckpoint) -> bool:
     """Whether one that is not older is kept already."""
     kept = anchor(txn)
     return kept is not None and kept.size >= signed.checkpoint.size
+
+
+def index_anchors(environment: Environment) -> list[Anchor]:
+    """What the index remembers, for `vault.ledger.verify`."""
+    with environment.read() as txn:
+        note = anchor_note(txn)
+    return [] if note is None else [Anchor("the index", note)]
+
+
+def stored_anchors(store: ObjectStore) -> list[Anchor]:
+    """The newest of the checkpoints in the store, for `vault.ledger.verify`. Raises StoreError."""
+    newest = sorted(store.list(PREFIX), key=lambda entry: entry.key.rpartition("/")[2])[-MAX_STORED:]
+    found = []
+    for entry in newest:
+        with store.open(entry.key) as source:
+            note = source.read(0, min(source.size, MAX_NOTE_BYTES + 1)).decode("utf-8", "replace")
+        found.append(Anchor(f"the store, {entry.key}", note))
+    return found

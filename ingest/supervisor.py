@@ -15,6 +15,7 @@ from index.guard import LONG_WRITE_US
 from index.holder import HolderWatch
 from index.node import Node, open_node
 from ingest.adopter import Adopter
+from ingest.bookkeeper import Bookkeeper
 from ingest.catchup import CatchUp
 from ingest.crew import Crewman
 from ingest.keeper import Keeper, Wanted
@@ -65,6 +66,7 @@ class Supervisor:
         self._adopter = Adopter(node.spool, node.catalog, node.clock, node.config, self._keeper.keep_of)
         self._watching = Watch(node, self._keeper)
         self._catchup = CatchUp(node)
+        self._bookkeeper = Bookkeeper(node)
         self._adopt_now = threading.Event()
         self._adopting = threading.Thread(target=self._adopt, name="adopter", daemon=True)
         self._adopt_stop = threading.Event()
@@ -87,6 +89,7 @@ class Supervisor:
         self._keeper.start()
         self._uploader.start()
         self._watching.start()
+        self._bookkeeper.start()
         # Epochs are raised by the first takes; what an earlier run left is adopted after them.
         self._adopting.start()
         while not self._stop.wait(LOOK_SECONDS):
@@ -98,7 +101,8 @@ class Supervisor:
                 self._break_stuck_lock(mono_us)
                 self._end_orphans(mono_us)
                 self._write_status()
-                if not (self._keeper.alive and self._uploader.alive and self._adopting.is_alive() and self._watching.alive):
+                duties = (self._keeper, self._uploader, self._bookkeeper, self._watching)
+                if not (all(duty.alive for duty in duties) and self._adopting.is_alive()):
                     raise RuntimeError("a thread of the supervisor has died")
         self._shut_down()
 
@@ -322,6 +326,7 @@ class Supervisor:
             self._break_stuck_lock(mono_us)
         self._adopt_last()
         self._uploader.stop(LAST_SECONDS)
+        self._bookkeeper.stop(LAST_SECONDS)
         self._clear_run()
 
     def _say_goodbye(self, man: Crewman) -> None:

@@ -46,12 +46,12 @@ def _check(value: Value, depth: int) -> None:
             raise UsageError(f"the number {value} is too large for the ledger: at most {MAX_INTEGER}")
     elif depth == 0:
         raise UsageError(f"a value of the ledger is nested deeper than {MAX_DEPTH}")
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for name, item in value.items():
             if not isinstance(name, str) or not name.isascii() or not name.isprintable() or not name:
                 raise UsageError(f"{name!a:.60} is not a name in the ledger: printable ASCII")
             _check(item, depth - 1)
-    elif isinstance(value, Sequence):
+    elif isinstance(value, list | tuple):
         for item in value:
             _check(item, depth - 1)
     else:

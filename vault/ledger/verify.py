@@ -195,7 +195,7 @@ class _Verification:
     def _entries(self, hashes: HashFile | None, known: int, size: int) -> None:
         """Every line: its form, its place, its hash against the first `known` of `hashes`, and the list that it names."""
         order = Order()
-        edited: list[Entry] = []
+        edited: list[int] = []
         first, leaves = 0, list[bytes]()
         for entry in order.in_place(self._folder):
             at = entry.sequence
@@ -209,22 +209,25 @@ class _Verification:
                     leaves = leaves_of(hashes.span(first, last), first, last)
                     self._progress("entries", at)
                 if leaf_hash(entry.line) != leaves[at - first]:
-                    edited.append(entry)
+                    edited.append(at)
             if "list" in entry.body:
                 self._list(entry)
         self.report.entries = min(size, order.expected)
-        self._say_edited([(entry.sequence, "is not the one that was signed") for entry in edited])
-        self._say_edited([(at, f"is no entry any more ({line.where})") for at, line in order.replaced if at < size])
+        for at in edited[:MAX_FINDINGS]:
+            self.report.add(What.EDITED, at, at, self._file_of(at), f"entry {at} is not the one that was signed")
+        for at, line in order.replaced:
+            if at < size:
+                self.report.add(What.EDITED, at, at, line.where, f"entry {at} is no entry any more")
         self._say_order(order, size)
 
-    def _say_edited(self, edited: Sequence[tuple[int, str]]) -> None:
-        for at, why in edited:
-            self.report.add(What.EDITED, at, at, self._file_of(at), f"entry {at} {why}")
-
     def _say_order(self, order: Order, size: int) -> None:
+        if order.expected < size:
+            order.missing.append((order.expected, size, self._file_of(size)))
         for first, last, file in order.lacking():
-            if first < size:
-                self.report.add(What.REMOVED, first, last - 1, file, f"{_span(first, last)} stand nowhere")
+            if first >= order.expected:
+                self.report.add(What.TRUNCATED, first, last - 1, file, f"{_span(first, last)}: cut off")
+            elif first < size:
+                self.report.add(What.REMOVED, first, last - 1, file, f"{_span(first, last)}: nowhere in the ledger")
         for line in order.strays:
             if line.entry is None:
                 self.report.add(What.EDITED, None, None, line.where, "bytes between the entries that are none")
@@ -232,10 +235,6 @@ class _Verification:
                 self.report.add(
                     What.REORDERED, line.sequence, line.sequence, line.where, f"entry {line.sequence} stands out of its place"
                 )
-        if order.expected < size:
-            self.report.add(
-                What.TRUNCATED, order.expected, size - 1, self._file_of(size), f"{_span(order.expected, size)} are cut off"
-            )
 
     def _compare(self, hashes: HashFile, count: int, kept: Sequence[_Kept], *, trusted: bool) -> None:
         """Every checkpoint against the tree of `count` leaves, the smallest first; the first that disagrees says what is wrong."""

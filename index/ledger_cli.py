@@ -1,0 +1,144 @@
+"""The commands `ledger …`: reading the audit ledger, and checking the whole of it. Nothing here writes one."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING
+
+import click
+
+from index.camera_cli import open_session
+from vault.console import MOMENT, Session, counted, json_option, pass_session, plain, print_json, print_table, progress
+from vault.errors import Damaged, StoreError
+from vault.ledger.entry import Kind
+from vault.timebase import format_local, format_us
+
+if TYPE_CHECKING:
+    from vault.ledger.entry import Entry
+    from vault.ledger.verify import Report
+
+SHOWN_CHARS = 160
+
+
+@click.group()
+def ledger() -> None:
+    """The audit ledger: who did what, when, provably."""
+
+
+@ledger.command("show")
+@click.option("--from", "from_us", type=MOMENT, help="Only what was done at this time or later.")
+@click.option("--to", "to_us", type=MOMENT, help="Only what was done before this time.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice([str(kind) for kind in Kind]), help="May be repeated.")
+@click.option("--camera", "camera", help="Only what names this camera: an id, or '#NUMBER'.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True, help="The newest so many.")
+@json_option
+@pass_session
+def show(
+    session: Session,
+    from_us: int | None,
+    to_us: int | None,
+    kinds: tuple[str, ...],
+    camera: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Show entries of the ledger, the oldest first."""
+    found: deque[Entry] = deque(maxlen=limit)
+    total = 0
+    with open_session(session) as node, progress(session, "reading the ledger") as line:
+        number = None if camera is None else node.cameras.get(camera).number
+        for entry in node.ledger.entries():
+            line.advance()
+            if (
+                (from_us is None or entry.time_us >= from_us)
+                and (to_us is None or entry.time_us < to_us)
+                and (not kinds or entry.kind in kinds)
+                and (number is None or entry.concerns(number))
+            ):
+                found.append(entry)
+                total += 1
+    if as_json:
+        print_json(
+            [
+                {
+                    "sequence": entry.sequence, "time": format_us(entry.time_us), "id": entry.id, "kind": entry.kind,
+                    "actor": entry.actor, "subject": entry.subject, "body": entry.body,
+                }
+                for entry in found
+            ]
+        )  # fmt: skip
+        return
+    rows = [
+        [entry.sequence, format_local(entry.time_us), entry.kind, entry.actor, _short(entry.subject), _short(entry.body)]
+        for entry in found
+    ]
+    print_table(["number", "time", "kind", "by", "about", "what"], rows, right=["number"])
+    if total > len(found):
+        click.echo(f"{total - len(found):,} older ones are not shown; --limit shows more")
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)[1:-1]
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+
+
+@ledger.command("verify")
+@json_option
+@pass_session
+def verify(session: Session, as_json: bool) -> None:
+    """Check every entry of the ledger against its tree, and the tree against every checkpoint: those beside it, the index's,
+    the store's.
+
+    Only reads, and may run beside a recorder. Exit code 8 when an entry was edited, removed, moved, or the ledger was cut back
+    or forked: the list says which and where.
+    """
+    from index.ledger_anchor import index_anchors, stored_anchors
+    from vault.ledger.signing import LedgerKey
+    from vault.ledger.verify import verify as verify_ledger
+
+    with open_session(session) as node:
+        anchors = index_anchors(node.environment)
+        try:
+            anchors += stored_anchors(node.store)
+        except StoreError as error:
+            click.echo(f"the store was not asked for its checkpoints: {plain(str(error))}", err=True)
+        with progress(session, "verifying the ledger") as line:
+            done = 0
+
+            def tell(step: str, seen: int) -> None:
+                nonlocal done
+                line.advance(seen - done)
+                done = seen
+
+            report = verify_ledger(node.folder.ledger, LedgerKey(node.folder.ledger_key), anchors, tell)
+    _print(report, len(anchors), as_json)
+    if report.findings:
+        raise Damaged(
+            f"the ledger is not what was signed: {counted(len(report.findings), 'finding')}; the list above says where"
+        )
+
+
+def _print(report: Report, anchors: int, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "entries": report.entries, "unsigned": report.unsigned, "checkpoints": report.checkpoints, "kept_elsewhere": anchors,
+                "findings": [
+                    {
+                        "what": str(finding.what), "first": finding.first, "last": finding.last, "where": finding.where,
+                        "message": finding.message,
+                    }
+                    for finding in report.findings
+                ],
+            }
+        )  # fmt: skip
+    elif report.findings:
+        rows = [[item.what, item.first, item.last, item.where, item.message] for item in report.findings]
+        print_table(["what", "from", "to", "where", "message"], rows, right=["from", "to"])
+    else:
+        more = f"; {report.unsigned} behind them wait to be signed" if report.unsigned else ""
+        click.echo(
+            f"entries: {report.entries:,}, every one as it was signed; {counted(report.checkpoints, 'checkpoint')} agree, "
+            f"{anchors} of them kept elsewhere{more}"
+        )

@@ -1,0 +1,106 @@
+"""The supervisor's duty to the ledger: what waits goes into it, its newest checkpoint is kept elsewhere, and a broken one is said.
+
+A thread of its own: syncs and the store may block, and recording depends on none of it. What fails is tried again.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from index.alarms import Alarms
+from index.ledger_anchor import anchor, keep_anchor, object_key
+from index.node import Node
+from vault.errors import Damaged, NotFound, Refused, StreamvaultError
+from vault.ledger.checkpoint import SignedCheckpoint
+from vault.logs import Log
+from vault.timebase import US
+
+log = Log("ingest.bookkeeper")
+
+ALARM = "ledger broken"
+LOOK_US = 60 * US
+"""How often the ledger's end is compared with what the index remembers of it."""
+
+STORE_US = 3_600 * US
+"""How often a checkpoint goes into the store. Each covers all before it, so none has to wait for the store in the spool."""
+
+
+class Bookkeeper:
+    """`start`, and `stop` when nobody changes the registry any more."""
+
+    def __init__(self, node: Node) -> None:
+        self._clock = node.clock
+        self._env = node.environment
+        self._store = node.store
+        self._ledger = node.ledger
+        self._outbox = node.outbox
+        self._alarms = Alarms(node.environment, node.clock)
+        self._look_due_us = self._store_due_us = 0
+        self._stored: SignedCheckpoint | None = None
+        self._said = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bookkeeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self, seconds: float) -> None:
+        """Bring what waits into the ledger, then end."""
+        self._stop.set()
+        self._thread.join(timeout=seconds)
+
+    def _run(self) -> None:
+        while not self._stop.wait(1):
+            self._guarded()
+        self._store_due_us = 0
+        self._guarded()
+
+    def _guarded(self) -> None:
+        try:
+            self.run_once()
+            self._said = ""
+        except Exception as error:  # the next round repeats it; a thread that is gone repeats nothing
+            if str(error) != self._said:
+                log.error("ledger waits", error=str(error), trace=None if isinstance(error, StreamvaultError) else error)
+            self._said = str(error)
+
+    def run_once(self) -> None:
+        """What is due now. Raises what the ledger, the index and the store raise."""
+        now_us = self._clock.mono_us()
+        try:
+            if self._outbox.waiting():
+                self._outbox.drain()
+            if now_us >= self._look_due_us:
+                self.look()
+                self._look_due_us = now_us + LOOK_US
+        except (Damaged, NotFound, Refused) as error:
+            # Nothing of this gets better by itself: entries that are not what was signed, a key that is gone or open to others.
+            self._alarms.begin(ALARM, "", str(error))
+            raise
+        if now_us >= self._store_due_us:
+            # Until it is there, or the store is away for long, this is tried each minute and not each second.
+            self._store_due_us = now_us + LOOK_US
+            self._keep_in_store()
+            self._store_due_us = now_us + STORE_US
+
+    def look(self) -> None:
+        """The cheap look at the ledger's end, not at each entry: that the one that the index remembers is its beginning."""
+        with self._env.read() as txn:
+            known = anchor(txn)
+        newest = self._ledger.newest()
+        if known is not None:
+            newest, _ = self._ledger.prove_growth(known)
+        if newest is not None:
+            keep_anchor(self._env, newest)
+        self._alarms.end(ALARM, "")
+
+    def _keep_in_store(self) -> None:
+        newest = self._ledger.newest()
+        if newest is not None and newest != self._stored:
+            self._store.put_bytes(object_key(newest), newest.note.encode())
+            self._stored = newest

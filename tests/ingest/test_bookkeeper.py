@@ -1,0 +1,103 @@
+"""The supervisor's duty to the ledger: it drains, remembers, keeps a checkpoint in the store, and says what is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from index.alarms import Alarms
+from index.ledger_anchor import anchor, stored_anchors
+from index.node import Node, open_node
+from index.outbox import record
+from ingest.bookkeeper import ALARM, LOOK_US, STORE_US, Bookkeeper
+from tests.support.ledgers import NOW_US, entry
+from vault.clock import ManualClock
+from vault.config import Config
+from vault.datafolder import DataFolder
+from vault.errors import Damaged
+from vault.ledger.signing import LedgerKey
+from vault.ledger.verify import verify
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW_US)
+
+
+@pytest.fixture
+def node(data_path: Path, clock: ManualClock) -> Iterator[Node]:
+    folder = DataFolder.init(data_path)
+    with open_node(folder, Config(), clock, create=True) as made:
+        yield made
+
+
+def note(node: Node, number: int) -> None:
+    with node.environment.write("deed") as txn:
+        record(txn, entry(number), NOW_US)
+
+
+def alarms(node: Node) -> list[str]:
+    return [alarm.message for alarm in Alarms(node.environment).lasting() if alarm.kind == ALARM]
+
+
+def test_what_waits_is_drained_and_the_newest_checkpoint_kept_in_index_and_store(node: Node, clock: ManualClock) -> None:
+    keeper = Bookkeeper(node)
+    note(node, 0)
+    keeper.run_once()
+    assert node.outbox.waiting() == 0
+    newest = node.ledger.newest()
+    assert newest is not None
+    assert [kept.note for kept in stored_anchors(node.store)] == [newest.note]
+    # Somebody appends without the outbox: the index hears of it at the next look, the store at its hour.
+    node.ledger.append([entry(1)])
+    clock.advance(LOOK_US)
+    keeper.run_once()
+    newest = node.ledger.newest()
+    assert newest is not None
+    with node.environment.read() as txn:
+        assert anchor(txn) == newest.checkpoint
+    assert len(stored_anchors(node.store)) == 1
+    clock.advance(STORE_US)
+    keeper.run_once()
+    anchors = stored_anchors(node.store)
+    assert [kept.note for kept in anchors][-1] == newest.note
+    assert verify(node.folder.ledger, LedgerKey(node.folder.ledger_key), anchors).findings == []
+
+
+def test_a_ledger_that_was_cut_back_raises_the_alarm_until_it_is_whole_again(node: Node, clock: ManualClock) -> None:
+    keeper = Bookkeeper(node)
+    note(node, 0)
+    keeper.run_once()
+    saved = {path: path.read_bytes() for path in node.folder.ledger.iterdir() if path.is_file()}
+    note(node, 1)
+    keeper.run_once()
+    whole = {path: path.read_bytes() for path in saved}
+    for path, content in saved.items():
+        path.write_bytes(content)
+    clock.advance(LOOK_US)
+    with pytest.raises(Damaged):
+        keeper.run_once()
+    [message] = alarms(node)
+    assert "cut back" in message
+    # What is done meanwhile waits and is not lost.
+    note(node, 2)
+    with pytest.raises(Damaged):
+        keeper.run_once()
+    assert node.outbox.waiting() == 1
+    for path, content in whole.items():
+        path.write_bytes(content)
+    keeper.run_once()
+    assert alarms(node) == []
+    assert [found.id for found in node.ledger.entries()] == ["deed-0", "deed-1", "deed-2"]
+
+
+def test_the_thread_drains_what_waits_before_it_ends(node: Node) -> None:
+    keeper = Bookkeeper(node)
+    keeper.start()
+    assert keeper.alive
+    note(node, 0)
+    keeper.stop(30)
+    assert not keeper.alive
+    assert node.outbox.waiting() == 0
