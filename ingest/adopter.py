@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from index.catalog import Catalog, RowsRefused
+from index.clockwatch import ClockWatch
 from index.rows import NewRow, Place
 from ingest.closer import Keep
 from vault.clock import Clock
@@ -54,6 +55,7 @@ class Adopter:
         self._clock = clock
         self._zone = config.retention.zone
         self._keep_of = keep_of
+        self._watch = ClockWatch(catalog.environment, clock)
 
     def adopt(self, stop: Callable[[], bool] = lambda: False, *, current: bool = False) -> Adopted:
         """Take in every spool file of an epoch that is over, and drop those that the store has already.
@@ -112,7 +114,7 @@ class Adopter:
             return None
         path, closed_us, keep = self._spool.path_of(key), self._clock.now_us(), self._keep_of(key.camera)
         # A crash's segment counts its days from now: in doubt, keep.
-        until_us = min_until_us(max(key.start_us, closed_us), closed_us, keep.days, self._zone)
+        until_us = min_until_us(max(key.start_us, closed_us), closed_us, keep.days, self._zone) if self._watch.trusted() else 0
         table = recover(path, closed_us=closed_us, site_class=keep.site_class, min_until_us=until_us)
         if table is None:
             self._spool.remove(key)

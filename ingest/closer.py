@@ -60,8 +60,9 @@ class Closer:
         sync_us: int,
         fenced: Callable[[CameraNumber, int], None],
         failed: Callable[[CameraNumber, int, Exception], None],
+        trusted: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`keep_of` gives a camera's class at this moment; `fenced` is told of a camera and epoch that another process has
+        """`trusted`: whether the clock is to be believed; a segment closed while it is not gets no minimum. `keep_of` gives a camera's class at this moment; `fenced` is told of a camera and epoch that another process has
         taken, `failed` of one whose file cannot be closed here: recovery does it, under a new epoch."""
         self._spool = spool
         self._catalog = catalog
@@ -71,6 +72,7 @@ class Closer:
         self._sync_us = sync_us
         self._fenced = fenced
         self._failed = failed
+        self._trusted = trusted
         self._lock = threading.Lock()
         self._new: deque[tuple[OpenFile, Finished]] = deque()
         self._sealed: list[_Closing] = []
@@ -82,6 +84,7 @@ class Closer:
         self._latest: dict[CameraNumber, int] = {}
         self._wake = threading.Event()
         self._stopping = False
+        self._believed = False
         self._thread = threading.Thread(target=self._run, name="closer", daemon=True)
 
     def start(self) -> None:
@@ -168,6 +171,8 @@ class Closer:
         durable, self._durable = self._durable, []
         for closing in durable:
             self._put_header(closing)
+        if self._new:
+            self._believed = self._trusted()
         while self._new:
             self._seal(*self._new.popleft())
         self._spool.sync([closing.file.fd for closing in (*self._sealed, *(closing for closing, _ in self._headed))])
@@ -185,7 +190,7 @@ class Closer:
         try:
             keep = self._keep_of(file.camera)
             closed_us = self._clock.now_us()
-            until_us = min_until_us(job.end_us, closed_us, keep.days, self._zone)
+            until_us = min_until_us(job.end_us, closed_us, keep.days, self._zone) if self._believed else 0
             info = SegmentInfo(
                 file.opened.head, job.end_us, closed_us, keep.site_class, until_us, job.flags, job.clock_offset_us
             )

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from index.catalog import Catalog
+from index.clockwatch import ClockWatch
 from index.environment import Environment
 from ingest.arenas import Arenas
 from ingest.camera import CameraTask, Pace
@@ -83,6 +84,7 @@ class Worker:
             sync_us=int(recording.sync_seconds * US),
             fenced=lambda camera, epoch: self._dropped.put((camera, epoch, str(Reason.TAKEN_OVER))),
             failed=self._write_failed,
+            trusted=ClockWatch(catalog.environment, clock).trusted,
         )
         self._writer = Writer(spool, self._closer.finish, self._write_failed)
         self._ending: str | None = None

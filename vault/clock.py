@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -49,3 +51,47 @@ class ManualClock:
     def step(self, delta_us: int) -> None:
         """Only the wall clock jumps: an administrator or NTP set it."""
         self._now_us += delta_us
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTime:
+    """The kernel's word for the time, and whether a time daemon keeps it synchronised."""
+
+    now_us: int
+    synchronised: bool
+
+
+class _Timex(ctypes.Structure):
+    """`struct timex` of adjtimex(2), as far as it is read; the rest is room."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long), ("status", ctypes.c_int), ("constant", ctypes.c_long), ("precision", ctypes.c_long),
+        ("tolerance", ctypes.c_long), ("seconds", ctypes.c_long), ("fraction", ctypes.c_long), ("room", ctypes.c_byte * 256),
+    )  # fmt: skip
+
+
+_UNSYNCHRONISED = 0x0040
+_NANOSECONDS = 0x2000
+
+
+def kernel_time() -> KernelTime | None:
+    """By adjtimex(2), which only reads here; None where it may not be asked."""
+    try:
+        call = ctypes.CDLL(None, use_errno=True).adjtimex
+    except (AttributeError, OSError):
+        return None
+    timex = _Timex()
+    if call(ctypes.byref(timex)) < 0:
+        return None
+    fraction_us = timex.fraction // 1_000 if timex.status & _NANOSECONDS else timex.fraction
+    return KernelTime(timex.seconds * 1_000_000 + fraction_us, not timex.status & _UNSYNCHRONISED)
+
+
+def boot_id() -> str:
+    """Another one after each start of the host: then the monotonic clock began anew. Empty where it is not known."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read(64).strip()
+    except OSError:
+        return ""
