@@ -30,7 +30,7 @@ UNKNOWN_HASH = bytes(32)
 """In rows of an index that was rebuilt without reading the footage."""
 
 SEGMENTS = "segments/"
-OURS = ("holds/", "ledger/", "manifests/", "marker/", "registry/")
+OURS = ("canary/", "holds/", "ledger/", "manifests/", "marker/", "registry/")
 """Where else objects of ours are; what each of them must be is its own reader's to say."""
 
 _READ_BYTES = 4 * 1024 * 1024
