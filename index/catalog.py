@@ -25,15 +25,16 @@ from index.doom import (
     relist,
     spare,
 )
+from index.entry import enter
 from index.environment import Environment, Table, WriteTxn
-from index.gaps import carve, close_gap, explain, lasting_gap, open_gap
-from index.interned import decode_params
+from index.gaps import close_gap, lasting_gap, open_gap
 from index.rows import GapRow, NewRow, Place, SegmentRow, State, Usage, key_of_pending, segment_key
 from index.writes import SegmentWriter, epoch_of, put_epoch, usage_of
 from vault.clock import Clock, SystemClock
 from vault.errors import FencedOut, NotFound, Refused, UsageError
 from vault.ids import CameraNumber, SegmentKey
 from vault.media import TrackParams
+from vault.trackjson import decode_params
 
 MAX_ROWS = 1_000
 MAX_TXN_US = 50_000
@@ -115,16 +116,9 @@ class Catalog:
             if row.key.epoch != current and not adopt:
                 fenced.append(row.key)
                 return
-            why = self._segments.objection(txn, row)
+            why = enter(txn, self._segments, row, place, live=not adopt)
             if why is not None:
                 refused.append((row.key, why))
-                return
-            if row.key.epoch > current:
-                put_epoch(txn, row.key.camera, row.key.epoch)
-            if self._segments.insert(txn, row, place):
-                carve(txn, row.key.camera, row.interval, live=not adopt)
-            if row.gap_before is not None:
-                explain(txn, self._segments, row.key.camera, row.gap_before, row.key.start_us)
 
         self._batched("commit", rows, one)
         if fenced:

@@ -159,13 +159,16 @@ def stat(session: Session, as_json: bool) -> None:
 
 @index.command("rebuild")
 @click.option(
-    "--no-hash", is_flag=True, help="Do not read all footage for its hashes; `check --level hash` passes those rows by."
+    "--no-hash",
+    is_flag=True,
+    help="Do not read for its hash what no manifest names; `check --level hash` passes those rows by.",
 )
 @pass_session
 def rebuild(session: Session, no_hash: bool) -> None:
     """Make the index anew from what is in the store and the spool alone, and take it into use.
 
-    The recorder must be stopped. The old index stays beside the new one as index.old until the next rebuild.
+    The recorder must be stopped. Cut short, the same command goes on where it was. The old index stays beside the new one as
+    index.old until the next rebuild.
     """
     from index.renew import renew
 
@@ -177,10 +180,18 @@ def rebuild(session: Session, no_hash: bool) -> None:
     )
     if done.open_files:
         click.echo(f"{counted(done.open_files, 'open file')} in the spool: the recorder takes them in when it starts")
+    for key in done.absent:
+        click.echo(
+            f"missing {plain(key)}: a manifest names it, the store does not have it, and no list says that it was deleted",
+            err=True,
+        )
     for key, why in done.refused:
         click.echo(f"left out {plain(key)}: {plain(why)}", err=True)
-    if done.refused:
-        raise Damaged(f"{counted(len(done.refused), 'object')} could not be taken into the index; they stay where they are")
+    if done.refused or done.absent:
+        raise Damaged(
+            f"{counted(len(done.refused), 'object')} could not be taken into the index and {len(done.absent):,} are missing; "
+            "those that are there stay where they are"
+        )
 
 
 COMMANDS: tuple[click.Command, ...] = (init, check, repair, index, camera, hold, ledger, alarm)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from index.environment import ReadTxn, Table, WriteTxn
 from index.gaps import expire, explain
 from index.pins import pinning
+from index.restoring import keeps_everything
 from index.rows import CAMERA, KEY, SegmentRow, State, segment_key
 from index.writes import SegmentWriter
 from vault.errors import Damaged, UsageError
@@ -117,6 +118,9 @@ def holding(txn: ReadTxn, row: SegmentRow, at_us: int) -> Hold | None:
 
 def objection_to_doom(txn: ReadTxn, row: SegmentRow, now_us: int) -> str | None:
     """Why this segment must stay (I4), None when it may go."""
+    unrestored = keeps_everything(txn)
+    if unrestored is not None:
+        return unrestored
     if row.min_until_us == 0:
         return "its minimum is not known yet, which means keep"
     if now_us < row.min_until_us:

@@ -59,6 +59,8 @@ class Table(enum.IntEnum):
     DUTIES = 17
     OUTBOX = 18
     ALARM_EVENTS = 19
+    STALE = 20
+    MANIFESTS = 21
 
 
 class ReadTxn:
@@ -325,6 +327,11 @@ class Environment:
             self._env.copy(str(target), compact=True)
         except lmdb.Error as error:
             raise converted(error, f"copying the index to {target}") from error
+
+    @property
+    def last_change(self) -> int:
+        """Rises with every transaction that changed something, of any process."""
+        return int(self._env.info()["last_txnid"])
 
     @property
     def engine(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from index.environment import ReadTxn, Table, WriteTxn
 from index.rows import MOMENT, GapRow, pack_gap, unpack_gap
+from index.stale import mark_time
 from index.writes import SegmentWriter, note_first
 from vault.ids import CameraNumber
 from vault.media import GapBefore
@@ -46,9 +47,9 @@ def open_gap(txn: WriteTxn, segments: SegmentWriter, camera: CameraNumber, start
         if lasting.reason == reason:
             return
         start_us = max(start_us, lasting.start_us)
-        _put(txn, camera, GapRow(lasting.start_us, start_us, lasting.reason))
+        put_gap(txn, camera, GapRow(lasting.start_us, start_us, lasting.reason))
     for piece in _unexplained(txn, segments, camera, Interval(start_us, MAX_US)):
-        _put(txn, camera, GapRow(piece.start_us, None if piece.end_us == MAX_US else piece.end_us, reason))
+        put_gap(txn, camera, GapRow(piece.start_us, None if piece.end_us == MAX_US else piece.end_us, reason))
 
 
 def close_gap(txn: WriteTxn, camera: CameraNumber, end_us: int) -> GapRow | None:
@@ -57,7 +58,7 @@ def close_gap(txn: WriteTxn, camera: CameraNumber, end_us: int) -> GapRow | None
     if lasting is None:
         return None
     closed = GapRow(lasting.start_us, max(end_us, lasting.start_us), lasting.reason)
-    _put(txn, camera, closed)
+    put_gap(txn, camera, closed)
     return closed
 
 
@@ -65,10 +66,10 @@ def carve(txn: WriteTxn, camera: CameraNumber, footage: Interval, *, live: bool)
     """Take the footage's time out of the gap rows."""
     for gap in gaps_over(txn, camera, footage.start_us, footage.end_us):
         _delete(txn, camera, gap)
-        _put(txn, camera, GapRow(gap.start_us, footage.start_us, gap.reason))
+        put_gap(txn, camera, GapRow(gap.start_us, footage.start_us, gap.reason))
         ended = live and gap.end_us is None and footage.start_us >= gap.start_us
         if not ended and (gap.end_us is None or gap.end_us > footage.end_us):
-            _put(txn, camera, GapRow(footage.end_us, gap.end_us, gap.reason))
+            put_gap(txn, camera, GapRow(footage.end_us, gap.end_us, gap.reason))
 
 
 def explain(txn: WriteTxn, segments: SegmentWriter, camera: CameraNumber, before: GapBefore, end_us: int) -> None:
@@ -76,7 +77,7 @@ def explain(txn: WriteTxn, segments: SegmentWriter, camera: CameraNumber, before
     if before.start_us < end_us:
         note_first(txn, camera, before.start_us)
         for piece in _unexplained(txn, segments, camera, Interval(before.start_us, end_us)):
-            _put(txn, camera, GapRow(piece.start_us, piece.end_us, before.reason))
+            put_gap(txn, camera, GapRow(piece.start_us, piece.end_us, before.reason))
 
 
 def expired_over(txn: ReadTxn, camera: CameraNumber, start_us: int, end_us: int) -> list[Interval]:
@@ -93,13 +94,17 @@ def expired_over(txn: ReadTxn, camera: CameraNumber, start_us: int, end_us: int)
     return found
 
 
-def expire(txn: WriteTxn, camera: CameraNumber, interval: Interval) -> None:
-    """Remember that footage of this time was erased, in one row with the erased time that it touches."""
+def expire(txn: WriteTxn, camera: CameraNumber, interval: Interval, *, told: bool = False) -> None:
+    """Remember that footage of this time was erased, in one row with the erased time that it touches. `told`: its manifest says
+    the same."""
     start_us, end_us = interval.start_us, interval.end_us
     near = expired_over(txn, camera, max(0, start_us - COVER_TOLERANCE_US - 1), min(MAX_US, end_us + COVER_TOLERANCE_US + 1))
     for old in near:
         start_us, end_us = min(start_us, old.start_us), max(end_us, old.end_us)
         txn.delete(Table.EXPIRED, MOMENT.pack(camera, old.start_us))
+        mark_time(txn, camera, old.start_us)
+    if near or not told:
+        mark_time(txn, camera, start_us)
     txn.put(Table.EXPIRED, MOMENT.pack(camera, start_us), end_us.to_bytes(8, "little"))
 
 
@@ -113,13 +118,16 @@ def _unexplained(txn: ReadTxn, segments: SegmentWriter, camera: CameraNumber, ra
     return subtract(range_, known)
 
 
-def _put(txn: WriteTxn, camera: CameraNumber, gap: GapRow) -> None:
-    """Write the gap, or wipe the row of its start when nothing of it is left."""
+def put_gap(txn: WriteTxn, camera: CameraNumber, gap: GapRow, *, told: bool = False) -> None:
+    """Write the gap, or wipe the row of its start when nothing of it is left. `told`: its manifest says the same."""
     if gap.end_us is not None and gap.end_us <= gap.start_us:
         _delete(txn, camera, gap)
-    else:
-        txn.put(Table.GAPS, MOMENT.pack(camera, gap.start_us), pack_gap(gap.end_us, gap.reason))
+        return
+    if not told:
+        mark_time(txn, camera, gap.start_us)
+    txn.put(Table.GAPS, MOMENT.pack(camera, gap.start_us), pack_gap(gap.end_us, gap.reason))
 
 
 def _delete(txn: WriteTxn, camera: CameraNumber, gap: GapRow) -> None:
-    txn.delete(Table.GAPS, MOMENT.pack(camera, gap.start_us))
+    if txn.delete(Table.GAPS, MOMENT.pack(camera, gap.start_us)):
+        mark_time(txn, camera, gap.start_us)

@@ -6,15 +6,12 @@ same footage gives the same ids. Nothing is ever removed: the values are few.
 
 from __future__ import annotations
 
-import json
-from functools import lru_cache
 from typing import Final
 
 from blake3 import blake3
 
 from index.environment import ReadTxn, Table, WriteTxn
 from vault.errors import Damaged, StoreFull
-from vault.media import Codec, TrackParams
 
 
 class Interned:
@@ -68,44 +65,3 @@ class InternedText(Interned):
             if not isinstance(txn, WriteTxn):
                 self._texts[at] = found
         return found
-
-
-@lru_cache(maxsize=4096)
-def encode_params(tracks: tuple[TrackParams, ...]) -> bytes:
-    """The tracks' parameters as canonical JSON."""
-    return json.dumps(
-        [
-            {
-                "codec": track.codec.value,
-                "timescale": track.timescale,
-                "sets": [item.hex() for item in track.sets],
-                "width": track.width,
-                "height": track.height,
-                "channels": track.channels,
-                "name": track.name,
-            }
-            for track in tracks
-        ],
-        separators=(",", ":"),
-        sort_keys=True,
-    ).encode()
-
-
-@lru_cache(maxsize=4096)
-def decode_params(raw: bytes) -> tuple[TrackParams, ...]:
-    """The inverse. Raises Damaged."""
-    try:
-        return tuple(
-            TrackParams(
-                Codec(track["codec"]),
-                int(track["timescale"]),
-                tuple(bytes.fromhex(item) for item in track["sets"]),
-                int(track["width"]),
-                int(track["height"]),
-                int(track["channels"]),
-                str(track["name"]),
-            )
-            for track in json.loads(raw)
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise Damaged("track parameters in the index cannot be read; run `index rebuild`") from error

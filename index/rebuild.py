@@ -1,54 +1,59 @@
-"""The index from what is in the store and the spool alone: registry first, then each segment's own tail.
+"""The index from what is in the store and the spool alone: registry and holds, then manifests, then whatever no manifest names.
 
-What comes back: cameras, sites, holds and numbers; every segment row with its parameters, hash, minimum and flags; usage; the gaps
-that a segment names before it. What objects do not tell, and so cannot come back: a gap after which nothing was recorded and a
-change of reason inside a gap, erased time (such time gets the reason `lost with the index`), dooms, and epochs raised under
-which nothing was recorded.
-Nothing running may use the old index or the new one meanwhile. Putting the new one in the old one's place is the caller's.
+Everything that the lost index had in store and spool comes back: documents and numbers, rows with their hashes, minimums and flags,
+gaps with their reasons, erased time, sums and epochs. What is not told anywhere is said to be so: time without footage or reason
+gets `lost with the index`, which is what changed in the minutes before the loss and nothing else. Dooms do not come back: retention
+decides anew. Until all is here nothing may be doomed (`index.restoring`).
+Cut short at any moment, the same call goes on where it stood. Nothing running may use the old index or the new one meanwhile. Putting
+the new one in the old one's place is the caller's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final
 
 from index.bond import IndexBond
-from index.cameras import Camera, adopt_camera, camera_document, camera_from
-from index.catalog import Catalog, RowsRefused
+from index.cameras import Camera, adopt_camera, camera_document
+from index.catalog import Catalog
 from index.check import cameras_of
-from index.check_objects import UNKNOWN_HASH, digest_of
-from index.environment import DEFAULT_MAP_BYTES, Environment
+from index.environment import DEFAULT_MAP_BYTES, Environment, Table
 from index.expiry import complete_expiry
-from index.holds import restore_holds
-from index.registry import PREFIX, DocumentName, Registry, decode, parse_object_key
-from index.rows import NewRow, Place
+from index.gaps import explain
+from index.rebuild_manifests import ManifestStep
+from index.rebuild_registry import RegistryStep, may_forbid
+from index.rebuild_scan import ScanStep
+from index.registry import Registry
+from index.restoring import Progress, end_progress, progress_of, put_progress
+from index.rows import END, KEY, MOMENT, Place, SegmentRow
 from index.sites import DEFAULT_SITE
-from index.writes import note_first
+from index.timeline import UNKNOWN, Timeline
+from index.writes import SegmentWriter
 from vault.clock import Clock, SystemClock
-from vault.errors import Damaged, NotFound, Refused, StreamvaultError, UsageError
+from vault.errors import Refused, StreamvaultError, UsageError
 from vault.ids import CameraId, CameraNumber, SegmentKey, camera_id
-from vault.segment.read import read_closed, tail_length
-from vault.source import ByteSource
+from vault.media import GapBefore
+from vault.segment.read import read_closed
 from vault.spool import Spool
 from vault.store.bound import marker_of
 from vault.store.interface import ObjectStore
 from vault.store.local import LocalStore
+from vault.timebase import MAX_US, Interval
 
-LOST = "lost with the index"
-"""The reason of time that neither footage nor a segment's word for the gap before it accounts for."""
+LOST: Final = "lost with the index"
+"""The reason of time that nothing in store and spool accounts for."""
 
-_BATCH = 500
-_MAX_DOCUMENT_BYTES = 64 * 1024
-
-Progress = Callable[[str, int], None]
-"""Told the step's name and how many objects it has taken in so far."""
+Tell = Callable[[str, int], None]
+"""Told the step's name and how many documents, segments or objects it has been through so far."""
 
 
 @dataclass(slots=True)
 class Rebuilt:
-    """What was taken in, and what was not: object key and why."""
+    """What the index holds now, and what is wrong: `refused` could not be taken in (object key and why), `absent` are objects
+    that a manifest names and that are gone without a list of deletions that says so; their rows stay, and `check` finds them."""
 
     cameras: int = 0
     sites: int = 0
@@ -57,195 +62,156 @@ class Rebuilt:
     from_spool: int = 0
     open_files: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
 
 
 def rebuild(
     store: ObjectStore,
     spool: Spool,
     target_path: Path,
-    progress: Progress = lambda step, seen: None,
+    tell: Tell = lambda step, seen: None,
     *,
     hash_bytes: bool = True,
     map_bytes: int = DEFAULT_MAP_BYTES,
     clock: Clock | None = None,
+    origin: str = "",
+    erased: Container[SegmentKey] = frozenset(),
 ) -> Rebuilt:
-    """Make a new index in the empty folder `target_path`.
+    """Make a new index in the folder `target_path`, or go on with one that was cut short there.
 
-    Reading everything for its BLAKE3 is what takes the time; without it (`hash_bytes=False`) a row's hash is 32 zero bytes,
-    unknown, and `check --level hash` passes it by. One unreadable object is noted in `refused` and stalls nothing. Files in
-    the spool that are not closed are left to recovery. Raises Refused when the folder is not empty, StoreError.
+    `origin` tells the state of whatever may change store and spool; what was begun in another one is not gone on with. `erased`:
+    segments that lists of deletions name. An object that no manifest names is read for its BLAKE3; with `hash_bytes=False` its
+    hash is 32 zero bytes, unknown, and `check --level hash` passes it by. One unreadable object is noted and stalls nothing.
+    Raises Refused when the folder holds anything else, StoreError.
     """
-    if target_path.exists() and any(target_path.iterdir()):
+    if target_path.exists() and any(target_path.iterdir()) and not (target_path / "data.mdb").exists():
         raise Refused(f"rebuilding the index into {target_path}: it is not empty; name a new folder")
     clock = clock or SystemClock()
     with Environment(target_path, map_bytes, clock) as environment, closing(LocalStore(spool.root)) as waiting:
+        store_id = marker_of(store)
+        progress = _begin(environment, f"{store_id} {origin}")
         complete_expiry(environment)
         # The new index belongs to the store it is made from.
-        if (store_id := marker_of(store)) is not None:
+        if store_id is not None:
             IndexBond(environment).bind(store_id)
-        work = _Rebuild(environment, store, spool, waiting, clock, hash_bytes, progress)
-        work.registry()
-        work.segments()
-        work.unknown_cameras()
-        work.unexplained()
-        return work.result
+        registry = Registry(environment, waiting)
+        scan = ScanStep(
+            environment, store, progress, lambda seen: tell("objects", seen), hash_bytes=hash_bytes, erased=erased
+        )  # fmt: skip
+        if progress.step == "registry":
+            tell("registry", RegistryStep(environment, registry, (store, waiting), progress).run("manifests"))
+        if progress.step == "manifests":
+            ManifestStep(environment, store, progress, lambda seen: tell("manifests", seen)).run("objects")
+        if progress.step == "objects":
+            scan.objects("spool")
+        if progress.step == "spool":
+            scan.spool(spool, "rest")
+        _name_cameras(environment, registry, store, spool, clock)
+        _explain(environment)
+        result = _result(environment, registry, progress, scan)
+        with environment.write("rebuilt", frees=True) as txn:
+            end_progress(txn, sum(may_forbid(key) for key, _ in result.refused))
+        return result
 
 
-class _Rebuild:
-    def __init__(
-        self,
-        environment: Environment,
-        store: ObjectStore,
-        spool: Spool,
-        waiting: ObjectStore,
-        clock: Clock,
-        hash_bytes: bool,
-        progress: Progress,
-    ) -> None:
-        self._env = environment
-        self._store = store
-        self._spool = spool
-        self._waiting = waiting
-        self._clock = clock
-        self._registry = Registry(environment, waiting)
-        self._catalog = Catalog(environment, clock)
-        self._hash = hash_bytes
-        self._progress = progress
-        self._ids: dict[CameraNumber, tuple[str, int]] = {}
-        self.result = Rebuilt()
-
-    def registry(self) -> None:
-        """The highest version of each document, wherever it is."""
-        newest: dict[DocumentName, tuple[int, bytes]] = {}
-        for where in (self._store, self._waiting):
-            for key in [entry.key for entry in where.list(PREFIX)]:
-                try:
-                    name, version = parse_object_key(key)
-                    if version > newest.get(name, (0, b""))[0]:
-                        newest[name] = version, _document(where, key, name, version)
-                except (Damaged, NotFound, UsageError) as error:
-                    self.result.refused.append((key, str(error)))
-        cameras: list[Camera] = []
-        with self._env.write("rebuild registry") as txn:
-            for name, (_, raw) in sorted(newest.items(), key=lambda item: item[0].row_key):
-                self._registry.restore_row(txn, name, raw)
-                if name.kind == "cameras":
-                    cameras.append(camera_from(decode(raw, name.name)[2]))
-                elif name.kind == "sites":
-                    self.result.sites += 1
-            restore_holds(txn, [decode(raw, name.name)[2] for name, (_, raw) in newest.items() if name.kind == "holds"])
-            for camera in sorted(cameras, key=lambda camera: camera.number, reverse=True):
-                adopt_camera(txn, camera)
-                if camera.first_record_us is not None:
-                    note_first(txn, camera.number, camera.first_record_us)
-        self.result.cameras = len(cameras)
-        self._progress("registry", len(newest))
-
-    def segments(self) -> None:
-        """Objects in order of time, then closed files of the spool that the store has not."""
-        self._take(self._stored(), Place.STORE)
-        before = self.result.segments
-        self._take(self._spooled(), Place.SPOOL)
-        self.result.from_spool = self.result.segments - before
-
-    def unknown_cameras(self) -> None:
-        """A document for each camera that only its footage remembers, so that its number is not given again. It does not
-        record: where it was and how to reach it is lost."""
-        with self._env.read() as txn:
-            lost = [number for number in self._ids if self._registry.fields(txn, camera_document(number)) is None]
-        for number in sorted(lost):
-            name, first_us = self._ids[number]
-            camera = Camera(
-                number, _usable_id(name, number), "rtsp://unknown.invalid/", None, DEFAULT_SITE, "known by its footage only",
-                "auto", False, first_us, self._clock.now_us(), first_us,
-            )  # fmt: skip
-            with self._env.write("rebuild camera") as txn:
-                self._registry.write(txn, camera_document(number), asdict(camera), self._clock.now_us())
-                adopt_camera(txn, camera)
-            self.result.cameras += 1
-
-    def unexplained(self) -> None:
-        """Time that no object accounts for gets a gap row that says so (I6); it lasts until footage ends it."""
-        for camera in cameras_of(self._env):
-            first_us = self._catalog.usage(camera).first_us
-            if first_us is not None:
-                self._catalog.open_gap(camera, first_us, LOST)
-
-    def _take(self, rows: Iterator[NewRow], place: Place) -> None:
-        batch: list[NewRow] = []
-        for row in rows:
-            batch.append(row)
-            if len(batch) == _BATCH:
-                self._commit(batch, place)
-                batch = []
-        self._commit(batch, place)
-
-    def _commit(self, batch: list[NewRow], place: Place) -> None:
-        refused = 0
-        try:
-            self._catalog.commit(batch, adopt=True, place=place)
-        except RowsRefused as error:
-            self.result.refused.extend((key.object_key, why) for key, why in error.reasons)
-            refused = len(error.reasons)
-        self.result.segments += len(batch) - refused
-        self.result.size_bytes += sum(row.size_bytes for row in batch)
-        self._progress("segments", self.result.segments)
-
-    def _stored(self) -> Iterator[NewRow]:
-        for entry in self._store.list("segments/"):
-            try:
-                key = SegmentKey.parse(entry.key)
-                with self._store.open(entry.key) as source:
-                    yield self._row(key, source)
-            except (Damaged, NotFound, UsageError) as error:
-                self.result.refused.append((entry.key, str(error)))
-
-    def _spooled(self) -> Iterator[NewRow]:
-        for key in self._spool.list_keys():
-            if self._catalog.row(key) is not None:
-                continue
-            try:
-                with self._spool.open_source(key) as source:
-                    yield self._row(key, source)
-            except StreamvaultError:
-                self.result.open_files += 1
-
-    def _row(self, key: SegmentKey, source: ByteSource) -> NewRow:
-        table = read_closed(source)
-        info = table.info
-        if info.head.key != key:
-            raise Damaged(f"it says of itself that it is {info.head.key.object_key}")
-        self._ids.setdefault(key.camera, (info.head.camera_id, key.start_us))
-        return NewRow(
-            key,
-            info.end_us,
-            table.file_size,
-            digest_of(source) if self._hash else UNKNOWN_HASH,
-            tail_length(source),
-            tuple(track.params for track in table.tracks),
-            info.site_class,
-            info.min_until_us,
-            info.flags,
-            info.head.gap_before,
-        )
-
-
-def _document(store: ObjectStore, key: str, name: DocumentName, version: int) -> bytes:
-    with store.open(key) as source:
-        if source.size > _MAX_DOCUMENT_BYTES:
-            raise Damaged(f"{key}: {source.size} bytes are too many for a registry document")
-        raw = source.read(0, source.size)
-    found, said, fields = decode(raw, key)
-    if (found, said) != (name, version):
-        raise Damaged(f"{key}: it says of itself that it is {found.object_key(said)}")
-    if name.kind == "cameras" and camera_document(camera_from(fields).number) != name:
-        raise Damaged(f"{key}: it is the document of another camera")
-    return raw
-
-
-def _usable_id(text: str, number: CameraNumber) -> CameraId:
-    """What the footage calls its camera, or a name made of its number where that is no id."""
+def can_go_on(target_path: Path, store: ObjectStore, origin: str, map_bytes: int) -> bool:
+    """Whether `rebuild` with these would go on with what is in the folder, or find it empty."""
+    if not target_path.exists() or not any(target_path.iterdir()):
+        return True
     try:
-        return camera_id(text)
-    except UsageError:
+        with Environment(target_path, map_bytes, create=False) as environment:
+            _begin(environment, f"{marker_of(store)} {origin}")
+    except StreamvaultError:
+        return False
+    return True
+
+
+def _begin(environment: Environment, origin: str) -> Progress:
+    with environment.write("begin rebuild") as txn:
+        progress = progress_of(txn)
+        if progress is None:
+            if any(txn.entries(table) for table in Table):
+                raise Refused(f"rebuilding the index into {environment.path}: it is not empty; name a new folder")
+            progress = Progress(origin, "registry")
+            put_progress(txn, progress)
+    if progress.origin != origin:
+        raise Refused(f"{environment.path}: a rebuild was begun there from another state; remove it, or name a new folder")
+    return progress
+
+
+def _name_cameras(environment: Environment, registry: Registry, store: ObjectStore, spool: Spool, clock: Clock) -> None:
+    """A document for each camera that only its footage remembers, so that its number is not given again. It does not
+    record: where it was and how to reach it is lost."""
+    segments = SegmentWriter()
+    for number in cameras_of(environment):
+        with environment.read() as txn:
+            if registry.fields(txn, camera_document(number)) is not None:
+                continue
+            item = next(txn.scan(Table.SEGMENTS, KEY.pack(number, 0, 0), KEY.pack(number + 1, 0, 0)), None)
+            row = None if item is None else segments.row(txn, *item)
+        now_us = clock.now_us()
+        first_us = now_us if row is None else row.key.start_us
+        camera = Camera(
+            number, _id_of(number, row, store, spool), "rtsp://unknown.invalid/", None, DEFAULT_SITE, "known by its footage only",
+            "auto", False, first_us, now_us, first_us,
+        )  # fmt: skip
+        with environment.write("rebuild camera") as txn:
+            registry.write(txn, camera_document(number), asdict(camera), now_us)
+            adopt_camera(txn, camera)
+
+
+def _id_of(number: CameraNumber, row: SegmentRow | None, store: ObjectStore, spool: Spool) -> CameraId:
+    """What the footage calls its camera, or a name made of its number where it cannot be asked or that is no id."""
+    try:
+        if row is None:
+            raise UsageError("nothing to ask")
+        with store.open(row.key.object_key) if row.place is Place.STORE else spool.open_source(row.key) as source:
+            return camera_id(read_closed(source).info.head.camera_id)
+    except StreamvaultError:
         return camera_id(f"camera-{number}")
+
+
+def _explain(environment: Environment) -> None:
+    """Time that nothing accounts for gets a gap row that says so (I6); behind all that is known it lasts until footage ends it."""
+    catalog, timeline, segments = Catalog(environment), Timeline(environment), SegmentWriter()
+    for camera in cameras_of(environment):
+        first_us, lasting = catalog.usage(camera).first_us, catalog.lasting_gap(camera)
+        if first_us is None:
+            continue
+        until_us = lasting.start_us if lasting else _known_until_us(environment, timeline, camera, first_us)
+        gaps = timeline.gaps(camera, Interval(first_us, until_us)) if until_us > first_us else []
+        unknown = [gap for gap in gaps if gap.reason == UNKNOWN]
+        if unknown:
+            with environment.write("explain time") as txn:
+                for gap in unknown:
+                    explain(txn, segments, camera, GapBefore(gap.start_us, LOST), gap.end_us)
+        if lasting is None:
+            catalog.open_gap(camera, until_us, LOST)
+
+
+def _known_until_us(environment: Environment, timeline: Timeline, camera: CameraNumber, first_us: int) -> int:
+    """Where the last of a camera's footage, gaps and erased time ends; none of its gaps lasts."""
+    ends = [first_us, timeline.last_end_us(camera) or first_us]
+    with environment.read() as txn:
+        for table in (Table.GAPS, Table.EXPIRED):
+            last = txn.last_before(table, MOMENT.pack(camera, MAX_US))
+            if last is not None and MOMENT.unpack(last[0])[0] == camera:
+                ends.append(END.unpack_from(last[1])[0])
+    return max(ends)
+
+
+def _result(environment: Environment, registry: Registry, progress: Progress, scan: ScanStep) -> Rebuilt:
+    with environment.read() as txn:
+        cameras = sum(1 for _ in registry.all_fields(txn, "cameras"))
+        sites = sum(1 for _ in registry.all_fields(txn, "sites"))
+    usages = [Catalog(environment).usage(camera) for camera in cameras_of(environment)]
+    return Rebuilt(
+        cameras,
+        sites,
+        sum(usage.segments for usage in usages),
+        sum(usage.size_bytes for usage in usages),
+        sum(usage.spool_segments for usage in usages),
+        scan.open_files,
+        list(dict.fromkeys(progress.refused)),
+        list(dict.fromkeys(progress.absent)),
+    )

@@ -7,10 +7,12 @@ import shutil
 from collections.abc import Callable
 from contextlib import closing
 
-from index.rebuild import Rebuilt, rebuild
+from index.environment import Environment
+from index.rebuild import Rebuilt, can_go_on, rebuild
 from vault.clock import Clock
 from vault.config import Config
 from vault.datafolder import DataFolder
+from vault.errors import StreamvaultError
 from vault.files import store_error, sync_folder
 from vault.spool import Spool
 from vault.store.choose import open_store
@@ -21,17 +23,21 @@ def renew(
 ) -> Rebuilt:
     """Rebuild the index and take it into use; the old one stays as `index.old` until the next rebuild.
 
-    A crash leaves the old index, or none and the new one beside it, and then it is repeated. Raises Busy while a supervisor
-    runs, StoreError, StoreFull.
+    Cut short it leaves the old index, or none, and the new one beside it; repeated, it goes on with that one, unless the old
+    index was changed meanwhile: then store and spool may have been too. Raises Busy while a supervisor runs, StoreError,
+    StoreFull.
     """
     fresh, old = folder.path / "index.new", folder.path / "index.old"
     with folder.supervisor_lock():
         try:
-            shutil.rmtree(fresh, ignore_errors=True)
+            origin = _state_of(folder, config)
             with Spool(folder.spool) as spool, closing(open_store(folder.path, config.store, clock)) as store:
+                if not can_go_on(fresh, store, origin, config.index.map_bytes):
+                    shutil.rmtree(fresh)
                 result = rebuild(
-                    store, spool, fresh, progress, hash_bytes=hash_bytes, map_bytes=config.index.map_bytes, clock=clock
-                )
+                    store, spool, fresh, progress,
+                    hash_bytes=hash_bytes, map_bytes=config.index.map_bytes, clock=clock, origin=origin,
+                )  # fmt: skip
             if folder.index.exists():
                 shutil.rmtree(old, ignore_errors=True)
                 os.rename(folder.index, old)
@@ -40,3 +46,12 @@ def renew(
         except OSError as error:
             raise store_error(f"putting the rebuilt index into {folder.index}", error) from error
     return result
+
+
+def _state_of(folder: DataFolder, config: Config) -> str:
+    """Another one after every change of the old index, and whatever changes store or spool changes that."""
+    try:
+        with Environment(folder.index, config.index.map_bytes, create=False) as environment:
+            return f"after change {environment.last_change}"
+    except StreamvaultError:
+        return "without an index"

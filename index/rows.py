@@ -32,6 +32,7 @@ STATE_AT: Final = 1
 SIZE_AT: Final = 24
 MIN_UNTIL_AT: Final = 32
 """Where these stand in a row, for whoever looks at many and keeps few."""
+_SEQUENCE = struct.Struct("<8xI")
 END = struct.Struct("<Q")
 USAGE = struct.Struct("<BxxxIQQQQQQQQ")
 
@@ -207,6 +208,11 @@ def unpack_row(raw_key: bytes, raw: bytes, class_name: Callable[[int], str]) -> 
     _row_place(row, place)
     _row_state(row, state)
     return row
+
+
+def sequence_of(raw: bytes) -> int:
+    """A row's sequence, of a row that is known to be ours."""
+    return int(_SEQUENCE.unpack_from(raw)[0])
 
 
 def pack_gap(end_us: int | None, reason: str) -> bytes:

@@ -72,7 +72,7 @@ class Sites:
     def list(self) -> list[Site]:
         """All sites by id."""
         with self._registry.environment.read() as txn:
-            return [_site(fields) for fields in self._registry.all_fields(txn, "sites")]
+            return [site_from(fields) for fields in self._registry.all_fields(txn, "sites")]
 
 
 def site_of(txn: ReadTxn, registry: Registry, site_id: str) -> Site | None:
@@ -80,14 +80,15 @@ def site_of(txn: ReadTxn, registry: Registry, site_id: str) -> Site | None:
     if not _SITE_ID.fullmatch(site_id):
         return None
     fields = registry.fields(txn, _name(site_id))
-    return None if fields is None else _site(fields)
+    return None if fields is None else site_from(fields)
 
 
 def _name(site_id: str) -> DocumentName:
     return DocumentName("sites", site_id)
 
 
-def _site(fields: Fields) -> Site:
+def site_from(fields: Fields) -> Site:
+    """The site of a document's fields. Raises Damaged."""
     try:
         return Site(
             str(fields["id"]),

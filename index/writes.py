@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from index.environment import ReadTxn, Table, WriteTxn
 from index.expiry import ExpiryTally
-from index.interned import Interned, InternedText, encode_params
+from index.interned import Interned, InternedText
 from index.rows import (
     CAMERA,
     KEY,
@@ -26,8 +26,10 @@ from index.rows import (
     unpack_row,
     unpack_usage,
 )
+from index.stale import mark_segment
 from vault.ids import CameraNumber, SegmentKey
 from vault.timebase import Interval, format_us
+from vault.trackjson import encode_params
 
 
 class _Tally:
@@ -141,28 +143,32 @@ class SegmentWriter:
         raw_key = segment_key(new.key)
         if txn.get(Table.SEGMENTS, raw_key) is not None:
             return False
+        params_id = self.params.intern(txn, encode_params(new.params))
         row = SegmentRow(
             new.key,
             new.end_us,
             new.size_bytes,
             new.blake3,
             new.tail_bytes,
-            self.params.intern(txn, encode_params(new.params)),
+            params_id,
             new.site_class,
             new.min_until_us,
             new.flags,
             place,
             State.COMMITTED,
         )
-        txn.put(Table.SEGMENTS, raw_key, pack_row(row, self.classes.intern(txn, new.site_class.encode()[:64])))
+        self.put(txn, row)
         if place is Place.SPOOL:
             txn.put(Table.PENDING, pending_key(new.key), b"")
-        self._counted(txn).count(row, 1)
-        usage, duration = usage_of(txn, new.key.camera), new.end_us - new.key.start_us
-        if usage.first_us is None or new.key.start_us < usage.first_us or duration > usage.longest_us:
-            first = new.key.start_us if usage.first_us is None else min(usage.first_us, new.key.start_us)
-            put_usage(txn, new.key.camera, replace(usage, longest_us=max(usage.longest_us, duration), first_us=first))
+        mark_segment(txn, new.key.camera, new.key.start_us)
+        widen(txn, new.key.camera, new.key.start_us, new.end_us - new.key.start_us)
         return True
+
+    def put(self, txn: WriteTxn, row: SegmentRow) -> None:
+        """A row that is not there yet, written and counted; what follows from it is the caller's."""
+        class_id = self.classes.intern(txn, row.site_class.encode()[:64])
+        txn.put(Table.SEGMENTS, segment_key(row.key), pack_row(row, class_id))
+        self._counted(txn).count(row, 1)
 
     def change(
         self,
@@ -187,12 +193,15 @@ class SegmentWriter:
             tally = self._counted(txn)
             tally.count(row, -1)
             tally.count(changed, 1)
+            if replace(changed, state=row.state) != row:
+                mark_segment(txn, row.key.camera, row.key.start_us)
         return changed
 
     def remove(self, txn: WriteTxn, row: SegmentRow) -> None:
         txn.delete(Table.SEGMENTS, segment_key(row.key))
         txn.delete(Table.PENDING, pending_key(row.key))
         txn.delete(Table.DOOMED, segment_key(row.key))
+        mark_segment(txn, row.key.camera, row.key.start_us)
         self._counted(txn).count(row, -1)
 
     def list_upload(self, txn: WriteTxn, raw_key: bytes, row: SegmentRow | None) -> None:
@@ -253,9 +262,15 @@ def put_usage(txn: WriteTxn, camera: CameraNumber, usage: Usage) -> None:
 
 def note_first(txn: WriteTxn, camera: CameraNumber, at_us: int) -> None:
     """From `at_us` on the camera is to record; an earlier moment that is known already stays."""
+    widen(txn, camera, at_us, 0)
+
+
+def widen(txn: WriteTxn, camera: CameraNumber, first_us: int, longest_us: int) -> None:
+    """The bounds of the camera's usage, to hold these too."""
     usage = usage_of(txn, camera)
-    if usage.first_us is None or at_us < usage.first_us:
-        put_usage(txn, camera, replace(usage, first_us=at_us))
+    if usage.first_us is None or first_us < usage.first_us or longest_us > usage.longest_us:
+        first = first_us if usage.first_us is None else min(usage.first_us, first_us)
+        put_usage(txn, camera, replace(usage, first_us=first, longest_us=max(usage.longest_us, longest_us)))
 
 
 def epoch_of(txn: ReadTxn, camera: CameraNumber) -> int:

@@ -1,6 +1,7 @@
 """The supervisor: every second it compares what should record with what does, and puts the difference right.
 
-It owns the worker processes, opens gap rows for what is missed, adopts what a lost worker left in the spool, and uploads.
+It owns the worker processes, opens gap rows for what is missed, adopts what a lost worker left in the spool, uploads, and writes
+manifests.
 The watch loop itself never touches the index or the store: those may block, and then somebody has to be awake.
 """
 
@@ -10,15 +11,18 @@ import json
 import os
 import threading
 import time
+from typing import Protocol
 
 from index.guard import LONG_WRITE_US
 from index.holder import HolderWatch
+from index.manifests import Manifests
 from index.node import Node, open_node
 from ingest.adopter import Adopter
 from ingest.bookkeeper import Bookkeeper
 from ingest.catchup import CatchUp
 from ingest.crew import Crewman
 from ingest.keeper import Keeper, Wanted
+from ingest.lister import Lister
 from ingest.messages import CameraStatus, Dropped, GapNews, News, RecordingNews, Shutdown, Start, Stop
 from ingest.metrics import Figures, Running, serving
 from ingest.orphans import LINGER_US, LOCK_HELD_US, free_index, kill, workers
@@ -51,6 +55,15 @@ REFUSED_US = 60 * US
 """A camera whose credentials cannot be opened is tried again after this long."""
 
 
+class _Part(Protocol):
+    """A thread of the supervisor; each is ended in its own way."""
+
+    def start(self) -> None: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+
 class Supervisor:
     """`run` until `stop` is set."""
 
@@ -63,10 +76,12 @@ class Supervisor:
         self._keeper = Keeper(node, node.folder.credentials())
         lock = node.config.store.object_lock != "off"
         self._uploader = Uploader(node.spool, node.store, node.catalog, node.registry, node.clock, lock=lock)
+        self._lister = Lister(Manifests(node.environment, node.store, node.clock))
         self._adopter = Adopter(node.spool, node.catalog, node.clock, node.config, self._keeper.keep_of)
         self._watching = Watch(node, self._keeper)
         self._catchup = CatchUp(node)
         self._bookkeeper = Bookkeeper(node)
+        self._parts: tuple[_Part, ...] = (self._keeper, self._uploader, self._lister, self._bookkeeper, self._watching)
         self._adopt_now = threading.Event()
         self._adopting = threading.Thread(target=self._adopt, name="adopter", daemon=True)
         self._adopt_stop = threading.Event()
@@ -86,10 +101,8 @@ class Supervisor:
         Raises RuntimeError when one of its threads has died: whoever started it starts it again.
         """
         self._catchup.start()
-        self._keeper.start()
-        self._uploader.start()
-        self._watching.start()
-        self._bookkeeper.start()
+        for part in self._parts:
+            part.start()
         # Epochs are raised by the first takes; what an earlier run left is adopted after them.
         self._adopting.start()
         while not self._stop.wait(LOOK_SECONDS):
@@ -101,8 +114,7 @@ class Supervisor:
                 self._break_stuck_lock(mono_us)
                 self._end_orphans(mono_us)
                 self._write_status()
-                duties = (self._keeper, self._uploader, self._bookkeeper, self._watching)
-                if not (all(duty.alive for duty in duties) and self._adopting.is_alive()):
+                if not all(part.alive for part in self._parts) or not self._adopting.is_alive():
                     raise RuntimeError("a thread of the supervisor has died")
         self._shut_down()
 
@@ -326,6 +338,8 @@ class Supervisor:
             self._break_stuck_lock(mono_us)
         self._adopt_last()
         self._uploader.stop(LAST_SECONDS)
+        # A store that does not answer is waited for once.
+        self._lister.stop(0 if self._uploader.alive else LAST_SECONDS)
         self._bookkeeper.stop(LAST_SECONDS)
         self._clear_run()
 

@@ -1,4 +1,5 @@
-"""SIGKILL at every step of W1 to W4 and of the close, before and after it; then whatever was durable is committed, once.
+"""SIGKILL at every step of W1 to W4, of the close and of a manifest, before and after it; then whatever was durable is committed,
+once, and an index made anew is equal to it.
 
 Each fault happens in a process of its own, one after the other: the worker (or supervisor) that replaces a killed one is given
 the next.
@@ -7,13 +8,20 @@ the next.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from index.environment import Environment
+from index.node import open_node
+from index.rebuild import rebuild
+from tests.support.lives import tables
 from tests.support.node import TestNode, end, epoch_of, wait_until
 from tests.support.probe import decode_errors
+from vault.clock import SystemClock
+from vault.store.choose import open_store
 
 SHORT = {"segment_seconds": 2, "sync_seconds": 0.2, "workers": 1}
 
@@ -37,7 +45,12 @@ SUPERVISOR: list[dict[str, Any]] = [
     {"at": "index.catalog:Catalog.settle", "when": "after"},
     {"at": "vault.spool:Spool.remove", "when": "after"},
     {"at": "ingest.adopter:recover", "when": "after"},
+    {"at": "index.manifests:Manifests._take_up", "when": "after"},
+    {"at": "index.manifests:Manifests._put", "when": "after"},
+    {"at": "index.manifests:Manifests._finish", "when": "before"},
 ]
+# Each start opens and ends gaps, so there is the next generation of an hour to write.
+MANIFESTS_AT_ONCE = {"index.manifests:EARLY_US": 200_000, "index.manifests:LOOK_US": 100_000}
 
 
 @pytest.fixture
@@ -58,6 +71,20 @@ def assert_whole(node: TestNode, kills: int) -> None:
         assert len(compared.missing) <= 25 * 2 * (kills + 1)
     for path in node.segment_paths():
         assert decode_errors(path) == ""
+    assert_rebuilt_equal(node)
+
+
+def assert_rebuilt_equal(node: TestNode) -> None:
+    """The stopped node's index, made anew beside it."""
+    target, clock = node.folder.path.parent / "rebuilt", SystemClock()
+    with (
+        open_node(node.folder, node.config, clock) as known,
+        closing(open_store(node.folder.path, node.config.store, clock)) as store,
+    ):
+        report = rebuild(store, known.spool, target, map_bytes=node.config.index.map_bytes, clock=clock)
+        with Environment(target) as environment:
+            assert tables(environment) == tables(known.environment)
+    assert (report.refused, report.absent) == ([], [])
 
 
 @pytest.mark.slow
@@ -84,7 +111,8 @@ def test_a_supervisor_killed_at_any_step_after_the_commit_leaves_nothing_torn(no
             node.wait_recording(epoch_above=last)
             for pid in node.kill():
                 end(pid)
-        node.start(faults=[fault | {"who": "supervisor"} for fault in SUPERVISOR[: number + 1]], **SHORT)
+        faults = [fault | {"who": "supervisor"} for fault in SUPERVISOR[: number + 1]]
+        node.start(faults=faults, settings=MANIFESTS_AT_ONCE, **SHORT)
         assert node.process is not None
         assert node.process.wait(timeout=30) == -9
         node.process = None

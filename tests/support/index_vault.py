@@ -23,6 +23,7 @@ from vault.segment.build import SegmentBuilder, TrackRun
 from vault.segment.read import read_closed, tail_length
 from vault.source import BytesSource
 from vault.spool import Spool
+from vault.store.interface import ObjectStore
 from vault.store.local import LocalStore
 from vault.timebase import US
 
@@ -73,7 +74,7 @@ class Vault:
     clock: ManualClock
     environment: Environment
     spool: Spool
-    store: LocalStore
+    store: ObjectStore
     registry: Registry
 
     @property
