@@ -94,7 +94,8 @@ class CameraTask:
         return CameraStatus(self._epoch, recorder.recording, recorder.recorded_to_us, self._received, lost, self._why)
 
     def step(self, now_us: int, mono_us: int) -> None:
-        """Whatever is due for this camera at this moment."""
+        """Whatever is due for this camera at this moment, which may be a little before `due_us`."""
+        self.due_us = min(self.due_us, mono_us)
         if self._source is None:
             self._source = self._connect(self.spec, mono_us)
             self._connected_us = mono_us
@@ -154,11 +155,9 @@ class CameraTask:
         else:
             self.due_us = mono_us
             return
-        self.due_us = (
-            max(self.due_us, mono_us)
-            if self.due_us > mono_us
-            else mono_us + source.pace_us(self._pace.audio_wait_us if recorder.waits_for_audio else self._pace.sweep_us)
-        )
+        if self.due_us <= mono_us:
+            wanted_us = self._pace.audio_wait_us if recorder.waits_for_audio else self._pace.sweep_us
+            self.due_us = mono_us + source.pace_us(wanted_us)
 
     def _heard(self, frames: list[Frame], mono_us: int) -> None:
         """Media came. Only the master's counts: sender reports, keep-alives and sound go on while a picture stands still."""

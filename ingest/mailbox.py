@@ -6,6 +6,8 @@ messages mean is in `ingest.messages`.
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import threading
 from collections import deque
 from multiprocessing.connection import Connection
@@ -28,7 +30,8 @@ class Mailbox(Generic[Out, In]):
         self._outgoing: deque[Out] = deque()
         self._newest: Out | None = None
         self._last = False
-        self._incoming: deque[In] = deque()
+        self._incoming: queue.SimpleQueue[In | None] = queue.SimpleQueue()
+        self._waited: list[In | None] = []
         self.gone = False
         self._sender = threading.Thread(target=self._send, name=f"{name}-send", daemon=True)
         self._receiver = threading.Thread(target=self._receive, name=f"{name}-receive", daemon=True)
@@ -49,10 +52,16 @@ class Mailbox(Generic[Out, In]):
 
     def take(self) -> list[In]:
         """Everything that came since the last call, in order. What came before the other side went is still given."""
-        with self._changed:
-            messages = list(self._incoming)
-            self._incoming.clear()
-        return messages
+        messages, self._waited = self._waited, []
+        while not self._incoming.empty():
+            messages.append(self._incoming.get())
+        return [message for message in messages if message is not None]
+
+    def wait(self, seconds: float) -> None:
+        """Until there is something to take or the other side goes, at most this long. One thread waits and takes."""
+        if not self._waited:
+            with contextlib.suppress(queue.Empty):
+                self._waited.append(self._incoming.get(timeout=seconds))
 
     def finish(self, seconds: float) -> None:
         """Send what is queued, waiting at most this long for the other side to read it."""
@@ -88,8 +97,7 @@ class Mailbox(Generic[Out, In]):
         try:
             while True:
                 message: In = self._pipe.recv()
-                with self._changed:
-                    self._incoming.append(message)
+                self._incoming.put(message)
         except (EOFError, OSError):
             pass
         except Exception as error:  # half a message of a killed process need not unpickle
@@ -97,6 +105,8 @@ class Mailbox(Generic[Out, In]):
         with self._changed:
             self.gone = True
             self._changed.notify()
+        # Nothing to take, but whoever waits shall see it.
+        self._incoming.put(None)
         # Only now: a descriptor that is closed under a running write may already be somebody else's.
         self._sender.join()
         self._pipe.close()

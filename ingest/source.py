@@ -48,7 +48,7 @@ class Source(Protocol):
     def lost_packets(self) -> int: ...
 
     def service(self, mono_us: int) -> None:
-        """Go on with the handshake or the keep-alive: called each tick while not playing, each second afterwards."""
+        """Go on with the handshake or the keep-alive: called each tick while not playing, each second or two afterwards."""
         ...
 
     def carried(self) -> Sequence[int]:
