@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ingest.closer import Keep
 from vault.ids import CameraId, CameraNumber
@@ -50,9 +51,8 @@ class Shutdown:
 Order = Start | Stop | Shutdown
 
 
-@dataclass(frozen=True, slots=True)
-class CameraStatus:
-    """How a camera is doing. `recorded_to_us`: UTC where its footage ends, 0 when it has none from this worker.
+class CameraStatus(NamedTuple):
+    """How a camera is doing; a tuple, since each goes over the pipe every second. `recorded_to_us`: UTC where its footage ends, 0 when it has none from this worker.
 
     `lost_packets`, `received_bytes`: since the worker took it. `why`: the last failure, for people; empty while it records.
     """
