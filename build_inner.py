@@ -16,7 +16,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
-MODULES = ("ingest.rtp.track", "ingest.rtp.video", "ingest.rtp.audio", "ingest.rtp.inner")
+MODULES = ("ingest.rtp.track", "ingest.rtp.video", "ingest.rtp.audio", "ingest.rtp.inner", "ingest.rtp.stretch")
 """Each is `name.py`, typed for C by `name.pxd`. A test holds this equal to `ingest.rtp.engine.COMPILED_MODULES`."""
 
 DIRECTIVES = {

@@ -55,13 +55,22 @@ class DecodeTimes(Generic[T]):
         """(presentation time, item) that have no decode time yet, in decode order."""
         return self._waiting
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether rising presentation times above `highest` are the decode times themselves: nothing waits or needs to."""
+        return not (self.depth or self._waiting) and self._last == self.highest
+
+    def passed(self, times: list[int]) -> None:
+        """While `is_plain`: these units went by, at least one, rising from above `highest`."""
+        self.highest = self._last = times[-1]
+        self._recent.extend(times[-MAX_DEPTH:])
+
     def passes(self, pts: int) -> bool:
-        """The common case in one call: nothing waits or needs to, and `pts` rises; then it is the decode time itself."""
+        """Whether one more unit's presentation time is its decode time, since nothing waits or needs to and it rises."""
         # Where nothing waits, the last decode time is no earlier than any presentation time so far.
         if self.depth or self._waiting or pts <= self._last:
             return False
-        self.highest = self._last = pts
-        self._recent.append(pts)
+        self.passed([pts])
         return True
 
     def push(self, pts: int, item: T) -> list[tuple[int, int, T]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ingest.jobs import Appended, Opened
+from ingest.tracks import Stretch
 from vault.media import SegmentFlag
 from vault.segment.build import TrackRun
 
@@ -34,6 +35,19 @@ class TrackDraft:
                 slices[-1] = (last, start, offset + size)
                 return
         slices.append((arena, offset, offset + size))
+
+    def add_all(self, taken: Stretch, origin: int, arena: Arena) -> None:
+        """Units that follow one another: none is a random access point, and each is shown when it is decoded."""
+        self.dts += [tick - origin for tick in taken.ticks]
+        self.sizes += taken.sizes
+        self.cts += [0] * len(taken.ticks)
+        self.sync += [False] * len(taken.ticks)
+        slices = self.slices
+        for start, end in taken.spans:
+            if slices and slices[-1][0] is arena and slices[-1][2] == start:
+                slices[-1] = (arena, slices[-1][1], end)
+            else:
+                slices.append((arena, start, end))
 
 
 @dataclass(slots=True, eq=False)

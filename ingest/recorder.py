@@ -195,36 +195,48 @@ class Recorder:
     # Recording.
 
     def _record(self, sweep: Sweep) -> None:
-        """The hot path: per access unit only comparisons and appends; everything rarer is in a method of its own."""
+        """What is out of the ordinary is looked at unit by unit, all else in stretches."""
         master_index = self._master
         others: list[Frame] = []
         rest: list[Frame] = []
         arena = sweep.arenas[master_index]
         master = self._tracks[master_index]
-        times, gap_ticks, back_ticks = master.times, master.gap_ticks, master.back_ticks
         self._swept_from = master.last_media
-        for number, frame in enumerate(sweep.frames):
+        frames, number = sweep.frames, 0
+        while (number := self._follow(frames, number, others, arena)) < len(frames):
+            frame = frames[number]
+            number += 1
             index, timestamp, offset, size, flags = frame
             if index != master_index:
                 others.append(frame)
                 continue
             media = master.media(timestamp)
-            if (flags & RESTARTED or not -back_ticks < media - master.last_media < gap_ticks) and master.started:
+            if (flags & RESTARTED or not -master.back_ticks < media - master.last_media < master.gap_ticks) and master.started:
                 media = self._discontinuity(media, flags, sweep)
             if self._restart is not None and self._may_restart(media, flags):
                 self._end_run(media, self._restart)
-                rest = sweep.frames[number:]
+                rest = frames[number - 1 :]
                 break
             master.advance(media)
-            if times.passes(media):
+            if master.times.passes(media):
                 self._place(media, media, arena, offset, size, flags)
-            else:
-                for dts, pts, (held, at, length, mark) in times.push(media, (arena, offset, size, flags)):
-                    self._place(dts, pts, held, at, length, mark)
+                continue
+            for dts, pts, (held, at, length, mark) in master.times.push(media, (arena, offset, size, flags)):
+                self._place(dts, pts, held, at, length, mark)
         self._finish_sweep(sweep, others, master)
         if rest:
             self._begin_hold(need_key=bool(rest[0][4] & KEY))
             self._take(replace(sweep, frames=rest))
+
+    def _follow(self, frames: list[Frame], at: int, others: list[Frame], arena: bytearray | bytes) -> int:
+        """Takes the units that simply follow the one before, which are nearly all. Where the first other one stands."""
+        segment = self._segment
+        if segment is None or self._restart is not None:
+            return at
+        taken = self._tracks[self._master].follow(frames, at, self._master, segment.hard_limit, others)
+        if taken.ticks:
+            segment.track(self._master).add_all(taken, segment.origins[self._master], arena)
+        return taken.stop
 
     def _finish_sweep(self, sweep: Sweep, others: list[Frame], master: RecordedTrack) -> None:
         waiting = bool(master.times.waiting)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ingest.clockmap import DelayFilter, Unwrapper
 from ingest.decodetime import DecodeTimes
 from ingest.parameters import ParameterSets, parameter_nal_units
 from ingest.reasons import Reason
+from ingest.rtp.engine import stretch
 from ingest.rtp.flags import RESTARTED
 from vault.media import Codec, TrackParams
 from vault.segment.params import reorder_depth
@@ -16,6 +17,8 @@ from vault.timebase import ticks_to_us
 
 Held = tuple[bytearray | bytes, int, int, int]
 """A master's unit that waits for its decode time: buffer, offset, size, flags."""
+
+Frame = tuple[int, int, int, int, int]
 
 GAP_SECONDS = 2
 """Silence longer than this is a gap: the segment ends. Not for a camera whose pace it is."""
@@ -31,6 +34,17 @@ ARRIVAL_TRUST_US = 200_000
 
 SR_LIMIT_US = 2_000_000
 """Sender reports that put audio further than this from where its arrival puts it are wrong: many cameras invent one."""
+
+
+@dataclass(slots=True, eq=False)
+class Stretch:
+    """Units that follow one another: their media times, which are their decode times too, sizes, and where in the arena they lie.
+    `stop`: the first frame behind them."""
+
+    stop: int
+    ticks: list[int]
+    sizes: list[int]
+    spans: list[tuple[int, int]]
 
 
 class RecordedTrack:
@@ -146,6 +160,27 @@ class RecordedTrack:
     def advance(self, media: int) -> None:
         self.last_media = media
         self.started = True
+
+    def follow(self, frames: list[Frame], at: int, index: int, limit: int, others: list[Frame]) -> Stretch:
+        """This track's units from `frames[at:]` on that simply follow the newest one and lie before the tick `limit`; frames of
+        other tracks between them go to `others`. They are recorded then; the first that is left is looked at by itself.
+        """
+        taken = Stretch(at, [], [], [])
+        media, times = self.last_media, self.times
+        if not self.started or not media == self.last_dts == times.highest or not times.is_plain:
+            return taken
+        wrapped = (media - self._rebase) & 0xFFFFFFFF
+        ticks = taken.ticks
+        taken.stop = stretch(
+            frames, at, index, media, wrapped, self.least_step, self.gap_ticks, limit, others, ticks, taken.sizes, taken.spans
+        )
+        if ticks:
+            last = ticks[-1]
+            self.nominal_ticks = last - (ticks[-2] if len(ticks) > 1 else media)
+            self.last_media = self.last_dts = last
+            self._unwrap.last = last - self._rebase
+            times.passed(ticks)
+        return taken
 
     def rebase(self, media: int, step: int) -> int:
         """The camera's timestamps jumped: from here on they are shifted so that this unit follows the last one by `step`."""

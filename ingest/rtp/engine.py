@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-COMPILED_MODULES: Final = ("ingest.rtp.track", "ingest.rtp.video", "ingest.rtp.audio", "ingest.rtp.inner")
+COMPILED_MODULES: Final = (
+    "ingest.rtp.track",
+    "ingest.rtp.video",
+    "ingest.rtp.audio",
+    "ingest.rtp.inner",
+    "ingest.rtp.stretch",
+)
 """What `build_inner.py` compiles, in the order of their imports."""
 
 
@@ -39,6 +45,7 @@ if os.environ.get("STREAMVAULT_INNER") == "interpreted":
 from ingest.rtp import inner as _inner  # noqa: E402
 from ingest.rtp.audio import AacTrack, G711Track, OpaqueTrack  # noqa: E402
 from ingest.rtp.inner import RTCP, Channel, feed_datagram, feed_joined, walk  # noqa: E402
+from ingest.rtp.stretch import stretch  # noqa: E402
 from ingest.rtp.track import Track  # noqa: E402
 from ingest.rtp.video import VideoTrack  # noqa: E402
 
@@ -55,6 +62,7 @@ __all__ = [
     "feed_datagram",
     "feed_joined",
     "inner_kind",
+    "stretch",
     "walk",
 ]
 
