@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 LARGE_BYTES = 2 << 20
 SMALL_BYTES = 1 << 17
-MAX_FREE = 24
+MAX_FREE = 32
 """Buffers of a kind that are kept. At a start every camera holds its first second; that memory goes back afterwards."""
 
 READ_LIMIT_BYTES = 768 << 10

@@ -20,11 +20,12 @@ class Opened:
 @dataclass(slots=True, eq=False)
 class Appended:
     """One fragment: the tables of its runs and the payload's slices in the same order. The slices stay valid until the
-    `Released` that follows."""
+    `Released` that follows. `header`: its `moof`, once the writer has built it."""
 
     segment: Opened
     runs: list[TrackRun]
     payload: list[memoryview | bytes]
+    header: bytes = b""
 
 
 @dataclass(slots=True, eq=False)

@@ -12,6 +12,7 @@ import queue
 import resource
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -135,24 +136,30 @@ class Worker:
         self._link.tell(Ended())
 
     def _sweep(self, mono_us: int) -> None:
-        """Step every camera that is due. The clock is read anew for each: its frames' arrival is that moment."""
+        """Step every camera that is due, a batch at a time: all are read, then all are decided upon, with the code in the cache.
+
+        The clock is read anew for each: its frames' arrival is that moment.
+        """
         due = self._due
         if self._arenas.out_bytes > MAX_BACKLOG_BYTES:
             return
-        stepped = 0
         while due and due[0][0] <= mono_us:
-            _, _, task = heapq.heappop(due)
-            if self._tasks.get(task.spec.number) is task and self._step(task):
-                self._push(max(_on_grid(task.due_us, mono_us), mono_us + 1), task)
-                stepped += 1
-                if stepped % MAX_BATCH == 0:
-                    self._submit()
+            batch: list[tuple[CameraTask, int, int]] = []
+            while due and due[0][0] <= mono_us and len(batch) < MAX_BATCH:
+                _, _, task = heapq.heappop(due)
+                now_us, at_us = self._clock.now_us(), self._clock.mono_us()
+                if self._tasks.get(task.spec.number) is task and self._guarded(task, task.receive, now_us, at_us):
+                    batch.append((task, now_us, at_us))
+            for task, now_us, at_us in batch:
+                if self._guarded(task, task.step, now_us, at_us):
+                    self._hand_on(task)
+                    self._push(max(_on_grid(task.due_us, at_us), at_us + 1), task)
+            self._submit()
 
-    def _step(self, task: CameraTask) -> bool:
+    def _guarded(self, task: CameraTask, duty: Callable[[int, int], None], now_us: int, mono_us: int) -> bool:
         """False when the camera cannot go on: one camera's surprise must not end the others'."""
         try:
-            task.step(self._clock.now_us(), self._clock.mono_us())
-            self._hand_on(task)
+            duty(now_us, mono_us)
             return True
         except Exception as error:  # it costs this camera a new start
             log.error("camera stopped by an error of ours", camera=task.spec.id, error=str(error), trace=error)
@@ -222,8 +229,8 @@ class Worker:
         task = self._tasks.get(number)
         if task is None:
             return
-        if sweep and task.status().recording:
-            self._step(task)
+        if sweep and task.status().recording and self._guarded(task, task.step, self._clock.now_us(), self._clock.mono_us()):
+            self._hand_on(task)
         del self._tasks[number]
         try:
             task.end(reason)

@@ -82,6 +82,7 @@ class Writer:
 
     def _run(self) -> None:
         while (jobs := self._queue.get()) is not None:
+            self._prepare(jobs)
             for job in jobs:
                 try:
                     self._do(job)
@@ -92,6 +93,15 @@ class Writer:
                     self._give_up(job, error)
         for file in self._files.values():
             file.drop()
+
+    def _prepare(self, jobs: list[Job]) -> None:
+        """Build the fragments' headers of files that are open already before anything is written: the writes that follow empty
+        the processor's caches."""
+        for job in jobs:
+            if isinstance(job, Appended) and (file := self._files.get(id(job.segment))) is not None and file.whole:
+                # What cannot be built raises the same error again when its turn comes, and is told then.
+                with contextlib.suppress(Exception):
+                    job.header = file.builder.fragment(job.runs)
 
     def _do(self, job: Job) -> None:
         if isinstance(job, Appended):
@@ -128,7 +138,7 @@ class Writer:
         file = self._files.get(id(job.segment))
         if file is None or not file.whole:
             return
-        header = file.builder.fragment(job.runs)
+        header = job.header or file.builder.fragment(job.runs)
         file.size_bytes = append(file.fd, file.size_bytes, [header, *job.payload])
 
     def _give_up(self, job: Job, error: Exception) -> None:
