@@ -18,13 +18,10 @@ from dataclasses import dataclass
 from ingest.connect import Resolver
 from ingest.multicast import interface_index, join, send_on
 from ingest.reception import ANY, Reception, media_of, reception_of_url, receptions_of_sdp, sdp_path
-from ingest.rtcpduty import RtcpDuty
 from ingest.rtp.datagrams import prepare
-from ingest.rtp.engine import Track
 from ingest.rtp.tracks import make_track
+from ingest.rtpsource import RtpSource
 from ingest.rtsp.sdp import MAX_SDP_BYTES
-from ingest.source import Frame, Report
-from ingest.tracks import RecordedTrack
 from ingest.udp import UdpTrack, is_rtp_of
 from vault.errors import SourceError, SourceRefused, StreamvaultError
 from vault.logs import Log
@@ -51,11 +48,12 @@ class _Leg:
     stray_type: int = -1
 
 
-class PlainRtpSource:
+class PlainRtpSource(RtpSource):
     """See `ingest.source.Source`."""
 
     def __init__(self, resolver: Resolver, errands: Callable[[], Executor], url: str, *, connect_us: int, mono_us: int) -> None:
         """`url`: `rtp://…`, or `file:///….sdp`. `errands` runs what may block."""
+        super().__init__(mono_us)
         self._resolver = resolver
         self._shown = redact(url)[:200]
         self._deadline_us = mono_us + connect_us
@@ -63,17 +61,7 @@ class PlainRtpSource:
         self._file: Future[bytes] | None = None
         self._lookups: list[tuple[Reception, Future[list[tuple[int, str]]]]] = []
         self._legs: list[_Leg] = []
-        self._media: list[Track] = []
-        self._recorded: list[RecordedTrack] = []
-        self._udp: list[UdpTrack] = []
-        self._control: list[tuple[int, bytes]] = []
-        self._reports: list[Report] = []
-        self._duty = RtcpDuty()
-        self._rate_bytes = 0.0
-        self._swept_us = mono_us
         self._sets_by_us = 0
-        self.playing = False
-        self.failure: SourceError | None = None
         path = sdp_path(url)
         try:
             if path is None:
@@ -85,21 +73,6 @@ class PlainRtpSource:
 
     def _fail(self, error: StreamvaultError) -> None:
         self.failure = error if isinstance(error, SourceError) else SourceRefused(str(error))
-
-    @property
-    def tracks(self) -> Sequence[RecordedTrack]:
-        return self._recorded
-
-    @property
-    def lost_packets(self) -> int:
-        return sum(track.lost for track in self._media)
-
-    def carried(self) -> Sequence[int]:
-        return [track.carried_bytes for track in self._media]
-
-    def reports(self) -> Sequence[Report]:
-        reports, self._reports = self._reports, []
-        return reports
 
     # Until the first packet.
 
@@ -178,47 +151,14 @@ class PlainRtpSource:
             if leg.reception.is_multicast and not source and leg.reception.rtcp_port:
                 # Reports of a group are for all of it; where one source was joined there is no way back (RFC 5760 §1).
                 udp.report_to((leg.reception.host, leg.reception.rtcp_port))
-            self._media.append(made.track)
-            self._recorded.append(RecordedTrack(made.codec, made.clock_rate, made.params))
-            self._udp.append(udp)
+            self._add_track(made)
+            self._udp[index] = udp
         self._duty.begin([track.rate for track in self._recorded], mono_us)
-        granted = min(udp.buffer_bytes for udp in self._udp)
+        granted = min(udp.buffer_bytes for udp in self._udp.values())
         log.info("rtp arrives", camera=self._shown, tracks=len(self._udp), granted_bytes=granted)
         self._swept_us = mono_us
         self._sets_by_us = mono_us + SETS_US
         self.playing = True
-
-    # Media.
-
-    def sweep(self, arenas: Sequence[bytearray], frames: list[Frame], limit_bytes: int, mono_us: int) -> int:
-        for track, arena in zip(self._media, arenas, strict=True):
-            track.begin(arena)
-        count = 0
-        try:
-            for udp in self._udp:
-                count += udp.receive(frames, self._control, limit_bytes, mono_us)
-        except SourceError as error:
-            self.failure = error
-        finally:
-            for track in self._media:
-                track.carry()
-        for recorded, track in zip(self._recorded, self._media, strict=True):
-            recorded.lost_packets = track.lost
-        if count:
-            self._duty.swept(self._media, mono_us)
-        control, self._control = self._control, []
-        for index, packet in control:
-            self._reports.extend(self._duty.received(index, packet, mono_us))
-        elapsed = mono_us - self._swept_us
-        if elapsed > 0:
-            self._rate_bytes = 0.7 * self._rate_bytes + 0.3 * count * 1e6 / elapsed
-            self._swept_us = mono_us
-        return count
-
-    def pace_us(self, wanted_us: int) -> int:
-        for udp in self._udp:
-            wanted_us = udp.pace_us(self._rate_bytes, wanted_us)
-        return wanted_us
 
     def close(self) -> None:
         """There is nobody to say good-bye to; groups are left with their sockets."""

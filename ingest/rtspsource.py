@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ingest.connect import Connector, Resolver
-from ingest.rtcpduty import RtcpDuty
 from ingest.rtp.engine import RTCP, Channel, Track, walk
 from ingest.rtp.tracks import make_track
+from ingest.rtpsource import RtpSource
 from ingest.rtsp.client import RtspClient
 from ingest.rtsp.events import Closed, Described, Failed, NeedUdpPorts, Playing, Reconnect, SetupDone, TrackSkipped
 from ingest.rtsp.handshake import TransportChoice
-from ingest.source import Frame, Report
-from ingest.tracks import RecordedTrack
+from ingest.source import Frame
 from ingest.udp import UdpTrack, bind_pair
 from vault.errors import SourceError, StreamvaultError
 from vault.logs import Log
@@ -39,7 +38,7 @@ _view = memoryview(_buffer)
 """One receive buffer for all cameras of the process: what is left of a sweep is copied out, a few hundred bytes."""
 
 
-class RtspSource:
+class RtspSource(RtpSource):
     """See `ingest.source.Source`. One session; after a failure the camera makes a new one."""
 
     def __init__(
@@ -54,6 +53,7 @@ class RtspSource:
         connect_us: int,
         mono_us: int,
     ) -> None:
+        super().__init__(0)
         self._resolver = resolver
         self._tls = tls
         self._connect_us = connect_us
@@ -62,40 +62,15 @@ class RtspSource:
         self._rest = b""
         self._early = b""
         self._out = b""
-        self._media: list[Track] = []
-        self._recorded: list[RecordedTrack] = []
-        self._udp: dict[int, UdpTrack] = {}
         self._interleaved = False
         self._channels: list[Track | Channel | None] = [None] * 256
         self._control: list[tuple[int, bytes]] = []
-        self._datagrams: list[tuple[int, bytes]] = []
-        self._reports: list[Report] = []
-        self._duty = RtcpDuty()
-        self._rate_bytes = 0.0
-        self._swept_us = 0
         self._now_us = mono_us
-        self.playing = False
-        self.failure: SourceError | None = None
         try:
             self._client = RtspClient(url, user, password, transport=transport, handshake_us=connect_us)
             self._dial(mono_us)
         except StreamvaultError as error:
             self.failure = error if isinstance(error, SourceError) else SourceError(str(error))
-
-    @property
-    def tracks(self) -> Sequence[RecordedTrack]:
-        return self._recorded
-
-    @property
-    def lost_packets(self) -> int:
-        return sum(track.lost for track in self._media)
-
-    def carried(self) -> Sequence[int]:
-        return [track.carried_bytes for track in self._media]
-
-    def reports(self) -> Sequence[Report]:
-        reports, self._reports = self._reports, []
-        return reports
 
     def _dial(self, mono_us: int) -> None:
         address = self._client.address
@@ -229,8 +204,9 @@ class RtspSource:
         for index in list(self._udp):
             self._drop_udp(index)
         made = [make_track(track.index, track.media) for track in event.tracks]
-        self._media = [one.track for one in made]
-        self._recorded = [RecordedTrack(one.codec, one.clock_rate, one.params) for one in made]
+        self._media, self._recorded = [], []
+        for one in made:
+            self._add_track(one)
 
     def _play(self) -> None:
         for channel, (track, is_rtcp) in self._client.channels.items():
@@ -241,35 +217,10 @@ class RtspSource:
 
     # Media.
 
-    def sweep(self, arenas: Sequence[bytearray], frames: list[Frame], limit_bytes: int, mono_us: int) -> int:
-        for track, arena in zip(self._media, arenas, strict=True):
-            track.begin(arena)
-        count = 0
-        try:
-            for udp in self._udp.values():
-                count += udp.receive(frames, self._datagrams, limit_bytes, mono_us)
-            if self._interleaved:
-                count += self._sweep_stream(frames, limit_bytes, mono_us)
-        except SourceError as error:
-            self.failure = error
-        finally:
-            for track in self._media:
-                track.carry()
-        for recorded, track in zip(self._recorded, self._media, strict=True):
-            recorded.lost_packets = track.lost
-        if count:
-            self._duty.swept(self._media, mono_us)
-        if self._control or self._datagrams:
-            self._now_us = mono_us
-            self._take_control()
-        elapsed = mono_us - self._swept_us
-        if elapsed > 0:
-            self._rate_bytes = 0.7 * self._rate_bytes + 0.3 * count * 1e6 / elapsed
-            self._swept_us = mono_us
-        return count
-
     def _sweep_stream(self, frames: list[Frame], limit_bytes: int, mono_us: int) -> int:
         count = 0
+        if not self._interleaved:
+            return count
         # A TLS socket gives one record a call, and what it holds decrypted wakes nobody: it is read until it says no.
         one_by_one = isinstance(self._socket, ssl.SSLSocket)
         while count < limit_bytes and self._socket is not None and self.failure is None:
@@ -303,21 +254,18 @@ class RtspSource:
         return at
 
     def pace_us(self, wanted_us: int) -> int:
-        """TCP waits for us, but a camera may not like it; a datagram socket's buffer runs over."""
+        """TCP waits for us, but a camera may not like it."""
         if self._rate_bytes > 0:
             wanted_us = min(wanted_us, max(MIN_PACE_US, int(STREAM_PACE_BYTES / self._rate_bytes * 1e6)))
-        for udp in self._udp.values():
-            wanted_us = udp.pace_us(self._rate_bytes, wanted_us)
-        return wanted_us
+        return super().pace_us(wanted_us) if self._udp else wanted_us
 
-    def _take_control(self) -> None:
-        """RTCP: interleaved under its channel, by UDP under its track."""
-        control, self._control = self._control, []
-        datagrams, self._datagrams = self._datagrams, []
-        known = self._client.channels
-        for index, packet in [(known[channel][0], packet) for channel, packet in control if channel in known] + datagrams:
-            if index < len(self._media):
-                self._reports.extend(self._duty.received(index, packet, self._now_us))
+    def _take_control(self, mono_us: int) -> None:
+        """Interleaved RTCP stands under its channel."""
+        if self._control:
+            control, self._control = self._control, []
+            known = self._client.channels
+            self._datagrams += [(known[channel][0], packet) for channel, packet in control if channel in known]
+        super()._take_control(mono_us)
 
     def _rtcp(self, mono_us: int) -> None:
         for index, packet in self._duty.due(self._media, mono_us):
