@@ -23,6 +23,22 @@ cdef inline bint same8(const unsigned char* data, Py_ssize_t at, bytes stamp) no
     return PyBytes_GET_SIZE(stamp) == 8 and memcmp(data + at, PyBytes_AS_STRING(stamp), 8) == 0
 
 
+cdef inline Py_ssize_t continues(
+    const unsigned char* data, Py_ssize_t at, int channel, int head, int sequence, bytes stamp, int first
+) noexcept:
+    if (
+        data[at + 16] == first
+        and u16(data, at + 6) == <unsigned int>sequence
+        and same8(data, at + 8, stamp)
+        and data[at + 1] == channel
+        and data[at + 5] == head
+        and data[at] == 0x24
+        and data[at + 4] == 0x80
+    ):
+        return (<Py_ssize_t>data[at + 2] << 8) | data[at + 3]
+    return -1
+
+
 cdef inline bytes take(const unsigned char* data, Py_ssize_t at, Py_ssize_t size):
     return PyBytes_FromStringAndSize(<const char*>data + at, size)
 

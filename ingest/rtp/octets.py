@@ -7,7 +7,11 @@ the caller has.
 
 from __future__ import annotations
 
+import struct
+
 Octets = bytes | bytearray
+
+_FRAME = struct.Struct(">BBHBBH8sB")
 
 Frame = tuple[int, int, int, int, int]
 """A complete access unit: track, RTP timestamp, offset and size in the track's arena, flags (`ingest.rtp.flags`)."""
@@ -34,6 +38,23 @@ def bits(data: Octets, at: int, bit: int, count: int) -> int:
 def same8(data: Octets, at: int, stamp: bytes) -> bool:
     """Whether the eight bytes at `at` are `stamp`. Never so for a stamp of another length."""
     return data[at : at + 8] == stamp
+
+
+def continues(data: Octets, at: int, channel: int, head: int, sequence: int, stamp: bytes, first: int) -> int:
+    """Size of the interleaved frame at `at`, of which 17 bytes are there, when it is on `channel` and an RTP packet without
+    options, with these second byte, sequence number, stamp, and first byte of payload. Else -1."""
+    magic, on, size, version, its_head, its_sequence, its_stamp, its_first = _FRAME.unpack_from(data, at)
+    if (
+        its_first == first
+        and its_sequence == sequence
+        and its_stamp == stamp
+        and on == channel
+        and its_head == head
+        and magic == 0x24
+        and version == 0x80
+    ):
+        return int(size)
+    return -1
 
 
 def take(data: Octets, at: int, size: int) -> bytes:

@@ -190,6 +190,11 @@ class Track:
             return 0
         return self.payload(data, at, end, head & 0x80, frames)
 
+    def middles(self, data: Octets, at: int, end: int, channel: int) -> int:
+        """Takes the interleaved frames from `at` on that are the common case, as far as a subclass knows one. Where the first
+        other one begins."""
+        return at
+
     def turn(self, data: Octets, start: int, sequence: int, frames: Frames) -> int:
         """The packet does not simply follow: a new timestamp, a loss, a new source. 1 when its payload is to be used."""
         timestamp = octets.u32(data, start + 4)

@@ -250,6 +250,35 @@ def test_whatever_arrives_raises_nothing_and_both_forms_agree(sweeps: list[list[
     assert seen[0] == seen[1]
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    h265=st.booleans(),
+    order=st.lists(st.integers(0, 40), max_size=60),
+    harm=st.dictionaries(st.integers(0, 60), st.tuples(st.integers(0, 14), st.integers(0, 255)), max_size=3),
+)
+def test_packets_in_a_row_are_taken_as_one_by_one(
+    inner: ModuleType, h265: bool, order: list[int], harm: dict[int, tuple[int, int]]
+) -> None:
+    sender = Packetizer(mtu=40)
+    nal = (b"\x02\x01" if h265 else b"\x41\x9a") + bytes(range(200))
+    whole = [packet for at in range(4) for packet in sender.unit(at * 3600, [nal], h265=h265)]
+    packets = [bytearray(whole[at % len(whole)]) for at in (*range(20), *order)]
+    for at, (where, value) in harm.items():
+        if at < len(packets):
+            packets[at][where] = value
+    seen = []
+    for receiver in [
+        Receiver(inner, [inner.VideoTrack(0, Codec.H265 if h265 else Codec.H264, 96, unit_limit=500)]) for _ in "ab"
+    ]:
+        if seen:
+            receiver.datagrams(packets)
+        else:
+            receiver.stream(interleave(packets))
+        track = receiver.tracks[0]
+        seen.append((receiver.units, track.received, track.expected, track.lost, track.malformed, track.carried_bytes))
+    assert seen[0] == seen[1]
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=500))
 def test_walking_garbage_stops_within_it(inner: ModuleType, data: bytes) -> None:
