@@ -5,7 +5,8 @@ Finding and opening only. What is made of the parts is in `vault.splice`; who ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,19 +14,22 @@ from access.pool import PooledSource, SourcePool
 from index.environment import Environment
 from index.growing import growing, growing_intervals
 from index.pins import Pinned, Pins
+from index.rows import Place, SegmentRow
 from index.timeline import Timeline, View
 from vault.clock import Clock
+from vault.errors import StoreError
 from vault.ids import CameraNumber
 from vault.segment.read import read_closed
 from vault.splice.part import Part
 from vault.splice.pieces import reaches_back
 from vault.spool import Spool
 from vault.store.interface import ObjectStore
-from vault.timebase import Interval
+from vault.timebase import Interval, format_us, union
 
 REACH_US = 3_000_000
 """Footage can be read at most this long after it was shown to the camera."""
 
+_MAX_SHOWN = 3
 _MAX_LEAD_IN = 64
 """A camera that sent no key frame for longer than so many segments is shown from its next one."""
 
@@ -75,7 +79,10 @@ class Footage:
             SourcePool(self.spool, self.store) as pool,
         ):
             rows = Timeline(self.environment).span(camera, wanted)
-            parts = [Part(read_closed(source, row.tail_bytes), source) for row in rows for source in [PooledSource(pool, row)]]
+            try:
+                parts = _closed_parts(rows, pool, self.store.at_once)
+            except StoreError as error:
+                raise _with_what_is_near(error, rows, [table.info.interval for table, _ in found], wanted) from error
             committed = {row.key for row in rows}
             parts += [
                 Part(table, source)
@@ -102,3 +109,29 @@ class Footage:
             video = lead[0].table.video
             wanting = video is not None and not video.sync.any()
         return lead
+
+
+def _closed_parts(rows: Sequence[SegmentRow], pool: SourcePool, at_once: int) -> list[Part]:
+    """Each segment's tables, in order. Of a bucket several are read at a time; the first that cannot be read ends it."""
+
+    def one(row: SegmentRow) -> Part:
+        source = PooledSource(pool, row)
+        return Part(read_closed(source, row.tail_bytes), source)
+
+    stored = sum(row.place is Place.STORE for row in rows)
+    if min(at_once, stored) < 2:
+        return [one(row) for row in rows]
+    with ThreadPoolExecutor(min(at_once, stored), thread_name_prefix="tails") as threads:
+        return list(threads.map(one, rows))
+
+
+def _with_what_is_near(
+    error: StoreError, rows: Sequence[SegmentRow], open_now: Sequence[Interval], wanted: Interval
+) -> StoreError:
+    """The store's error, and what of the range can be shown without it: what is still in the spool."""
+    near = [row.interval for row in rows if row.place is Place.SPOOL]
+    inside = [part for interval in (*near, *open_now) if (part := interval.intersection(wanted)) is not None]
+    shown = [f"{format_us(part.start_us)} to {format_us(part.end_us)}" for part in union(inside)]
+    more = f" and {len(shown) - _MAX_SHOWN} more" if len(shown) > _MAX_SHOWN else ""
+    text = f"only {', '.join(shown[:_MAX_SHOWN])}{more} can be shown, from the spool" if shown else "nothing of it can be shown"
+    return type(error)(f"{error}; while the store is away, of the range asked for {text}")

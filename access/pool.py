@@ -53,18 +53,31 @@ class SourcePool:
     @contextmanager
     def borrow(self, row: SegmentRow) -> Iterator[OpenSource]:
         """The segment's bytes, open until the `with` ends at least. Raises Damaged, StoreError."""
-        with self._lock:
-            held = self._held.get(row.key)
-            if held is None:
-                held = self._held[row.key] = _Held(self._open(row))
-            self._held.move_to_end(row.key)
-            held.readers += 1
+        held = self._known(row.key) or self._opened(row)
         try:
             yield held.source
         finally:
             with self._lock:
                 held.readers -= 1
                 self._shrink()
+
+    def _known(self, key: SegmentKey) -> _Held | None:
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None:
+                self._held.move_to_end(key)
+                held.readers += 1
+            return held
+
+    def _opened(self, row: SegmentRow) -> _Held:
+        # Without the lock: of a bucket many are opened at a time, and each takes a while.
+        source = self._open(row)
+        with self._lock:
+            held = self._held.setdefault(row.key, _Held(source))
+            held.readers += 1
+        if held.source is not source:
+            source.close()
+        return held
 
     def _shrink(self) -> None:
         # A source that somebody reads stays open: its descriptor's number could be another file's at once.

@@ -18,6 +18,7 @@ from index.node import Node
 from ingest.closer import Keep
 from ingest.messages import CameraSpec
 from ingest.reasons import Reason
+from ingest.spoolguard import SpoolGuard
 from vault.errors import StreamvaultError
 from vault.ids import CameraNumber
 from vault.logs import Log
@@ -68,7 +69,13 @@ class _Take:
     reason: str
 
 
-_Task = _Gap | _GapEnd | _Take | _Lost
+@dataclass(frozen=True, slots=True)
+class _Halt:
+    number: CameraNumber
+    reason: str
+
+
+_Task = _Gap | _GapEnd | _Take | _Lost | _Halt
 
 
 class Keeper:
@@ -85,7 +92,11 @@ class Keeper:
         self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keeps: dict[CameraNumber, Keep] = {}
+        self._spool_guard = SpoolGuard(node)
+        self._enabled: dict[CameraNumber, Wanted] = {}
         self.wanted: Mapping[CameraNumber, Wanted] = {}
+        self.halted: Mapping[CameraNumber, str] = {}
+        """Cameras that are switched on and not to be recorded now, with the reason for their gap rows."""
         self.taken: queue.SimpleQueue[CameraSpec] = queue.SimpleQueue()
         self.refused: queue.SimpleQueue[tuple[CameraNumber, str]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -93,6 +104,10 @@ class Keeper:
     def start(self) -> None:
         """Read the registry, then do duties on a thread. Raises what the index raises."""
         self.refresh()
+        try:
+            self._watch_spool()
+        except StreamvaultError as error:
+            log.warning("spool not looked at", error=str(error))
         self._explain_absent()
         self._thread.start()
 
@@ -117,6 +132,10 @@ class Keeper:
 
     def gap(self, number: CameraNumber, start_us: int, reason: str) -> None:
         self._tasks.put(_Gap(number, start_us, reason, self._node.clock.now_us()))
+
+    def halt(self, number: CameraNumber, reason: str) -> None:
+        """The camera is switched on, nobody records it, and nobody shall for now."""
+        self._tasks.put(_Halt(number, reason))
 
     def gap_ended(self, number: CameraNumber, end_us: int) -> None:
         self._tasks.put(_GapEnd(number, end_us))
@@ -143,7 +162,18 @@ class Keeper:
             if camera.records:
                 # When it first recorded is our own note, not a change that somebody made.
                 wanted[camera.number] = Wanted(replace(camera, first_record_us=None), keep)
-        self.wanted, self._changes = wanted, changes
+        self._enabled, self._changes = wanted, changes
+        self._choose_wanted()
+
+    def _choose_wanted(self) -> None:
+        """All that are switched on but for classes that the spool has no room for."""
+        stopped = self._spool_guard.stopped
+        self.halted = {number: str(Reason.SPOOL) for number, want in self._enabled.items() if want.keep.site_class in stopped}
+        self.wanted = {number: want for number, want in self._enabled.items() if number not in self.halted}
+
+    def _watch_spool(self) -> None:
+        if self._spool_guard.look({want.keep.site_class for want in self._enabled.values()}):
+            self._choose_wanted()
 
     def _run(self) -> None:
         tasks: deque[_Task] = deque()
@@ -153,6 +183,7 @@ class Keeper:
                 self._gather(tasks)
                 self._work(tasks)
                 self.refresh()
+                self._watch_spool()
                 self.guard.look()
             except Exception as error:  # what is left of the tasks is repeated; a thread that is gone repeats nothing
                 trace = None if isinstance(error, StreamvaultError) else error
@@ -205,6 +236,9 @@ class Keeper:
         losses = [task for task in group if isinstance(task, _Lost)]
         if losses:
             self._lose_all(losses)
+        halts = [task for task in group if isinstance(task, _Halt)]
+        if halts:
+            self._halt_all(halts)
         gaps = [self._split(task) for task in group if isinstance(task, _Gap)]
         if gaps:
             self._catalog.open_gaps(gaps)
@@ -228,6 +262,15 @@ class Keeper:
         gaps = [(loss.number, self._end_of(loss.number, now_us), loss.reason) for loss in losses if loss.number not in lasting]
         if gaps:
             self._catalog.open_gaps(gaps)
+
+    def _halt_all(self, halts: Sequence[_Halt]) -> None:
+        now_us = self._node.clock.now_us()
+        for halt in halts:
+            self._cameras.begin_recording(halt.number, now_us)
+        # What an earlier recorder left of them becomes nobody's, and its silence a crash's where it did not say why.
+        self._lose_all([_Lost(halt.number, str(Reason.CRASH)) for halt in halts])
+        now_us = self._node.clock.now_us()
+        self._catalog.open_gaps([(halt.number, now_us, halt.reason) for halt in halts])
 
     def _take_all(self, takes: Sequence[_Take]) -> None:
         now_us = self._node.clock.now_us()

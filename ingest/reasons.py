@@ -17,6 +17,7 @@ class Reason(enum.StrEnum):
     CLOCK_STEP = "host clock stepped"
     CAMERA_CLOCK = "camera clock drifts"
     DISK = "disk full or failing"
+    SPOOL = "spool full"
     CRASH = "crash"
     STOPPED = "recorder stopped"
     DISABLED = "recording switched off"

@@ -92,6 +92,8 @@ class Supervisor:
         self._not_before: dict[CameraNumber, int] = {}
         self._why_not: dict[CameraNumber, str] = {}
         self._recorded: set[CameraNumber] = set()
+        self._explained: set[CameraNumber] = set()
+        """Of the cameras that the keeper has halted: those whose gap row says so, or will."""
         self._holder = HolderWatch()
         self._since_us = self._clock.mono_us()
 
@@ -137,7 +139,7 @@ class Supervisor:
         """Whatever it recorded stays in the spool; its cameras go on elsewhere under new epochs."""
         man.kill()
         for number in man.stopping - self._slots.keys():
-            self._keeper.lost(number, str(Reason.DISABLED))
+            self._keeper.lost(number, self._why_stopped(number))
         for number in list(man.assigned):
             self._keeper.lost(number, str(Reason.CRASH))
             self._unassign(number)
@@ -170,6 +172,9 @@ class Supervisor:
         want = self._current.get(number)
         return want.camera.id if want else str(number)
 
+    def _why_stopped(self, number: CameraNumber) -> str:
+        return self._keeper.halted.get(number, str(Reason.DISABLED))
+
     # What should record against what does.
 
     def _compare(self, mono_us: int) -> None:
@@ -177,9 +182,16 @@ class Supervisor:
         wanted = self._keeper.wanted
         for number, man in list(self._slots.items()):
             if number not in wanted:
-                man.tell(Stop(number, str(Reason.DISABLED)))
+                man.tell(Stop(number, self._why_stopped(number)))
                 man.stopping.add(number)
                 self._unassign(number)
+                # Its worker says since when.
+                self._explained.add(number)
+        halted = self._keeper.halted
+        self._explained &= halted.keys()
+        for number in halted.keys() - self._explained:
+            self._keeper.halt(number, halted[number])
+            self._explained.add(number)
         if all(man.process is None for man in self._crew):
             return
         for number, want in wanted.items():
@@ -202,7 +214,7 @@ class Supervisor:
             alive = [man for man in self._crew if man.process is not None]
             if spec.number not in self._keeper.wanted or not alive:
                 if spec.number not in self._keeper.wanted:
-                    self._keeper.gap(spec.number, self._clock.now_us(), str(Reason.DISABLED))
+                    self._keeper.gap(spec.number, self._clock.now_us(), self._why_stopped(spec.number))
                 continue
             man = self._slots.get(spec.number) or min(alive, key=lambda one: len(one.assigned))
             man.assigned[spec.number] = spec
@@ -295,6 +307,8 @@ class Supervisor:
         cameras = {str(number): _shown(man.cameras.get(number), man.pid) for number, man in self._slots.items()}
         for number in (self._keeper.wanted.keys() & self._why_not.keys()) - self._slots.keys():
             cameras[str(number)] = {"state": "waiting", "worker": None, "why": self._why_not[number]}
+        for number, why in self._keeper.halted.items():
+            cameras[str(number)] = {"state": "waiting", "worker": None, "why": why}
         whole = {"at_us": self._clock.now_us(), "pid": os.getpid(), "cameras": cameras}
         temporary = path.with_suffix(".new")
         try:

@@ -64,6 +64,9 @@ class Recording:
     audio_wait_ms: int = _number(500, 0, 500, "longest wait of a cut for audio; later audio goes into the next segment")
     connect_timeout_seconds: float = _number(10.0, 1.0, 120.0, "longest wait for a camera to accept and to answer")
     tls_ca_file: str = _text("", "PEM file of the authorities that rtsps:// cameras are checked against; empty is the system's")
+    spool_bytes: int = _number(
+        0, 0, 2**60, "what may wait for the store; 0 is nine tenths of what the spool holds and is free there at the start"
+    )
     silence_timeout_seconds: float = _number(10.0, 2.0, 300.0, "a camera that sends nothing for this long is connected anew")
 
 

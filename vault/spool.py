@@ -181,6 +181,24 @@ class Spool:
             raise store_error(f"asking for free space in {self.root}", error) from error
         return status.f_bavail * status.f_frsize
 
+    def size_bytes(self) -> int:
+        """What lies in it, whatever it is: each file's length. Costs a look at every file. Raises StoreError."""
+        total = 0
+        folders = [self.root]
+        try:
+            while folders:
+                with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(Path(entry.path))
+                            continue
+                        # Gone since the listing: it is in the store.
+                        with contextlib.suppress(FileNotFoundError):
+                            total += entry.stat(follow_symlinks=False).st_size
+        except OSError as error:
+            raise store_error(f"measuring the spool {self.root}", error) from error
+        return total
+
     def _note(self, folder: Path) -> None:
         if self._syncfs is None:
             with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,10 @@ from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.errors import NotFound
 from vault.ids import CameraNumber
-from vault.timebase import US, Interval
+from vault.source import OpenSource
+from vault.store.memory import MemoryStore
+from vault.store.s3http import StoreAway
+from vault.timebase import US, Interval, format_us
 
 CAMERA = CameraNumber(1)
 FRAME_US = 40_000
@@ -49,6 +53,45 @@ def footage_of(node: Node) -> Footage:
 def starts(node: Node, wanted: Interval) -> list[int]:
     with footage_of(node).parts(CAMERA, wanted) as parts:
         return [part.start_us - START_US for part in parts]
+
+
+class Away(MemoryStore):
+    """A store that is asked by several at a time and does not answer."""
+
+    at_once = 4
+
+    def open(self, key: str) -> OpenSource:
+        raise StoreAway(f"opening {key}: the store is not there")
+
+
+def test_while_the_store_is_away_it_is_said_what_can_be_shown(node: Node) -> None:
+    footage = Footage(node.environment, node.spool, Away(), node.clock)
+    wanted = Interval(START_US, START_US + 3 * LENGTH_US)
+    with pytest.raises(StoreAway, match="not there; while the store is away") as caught, footage.parts(CAMERA, wanted):
+        pass
+    near = Interval(START_US + LENGTH_US, START_US + 3 * LENGTH_US)
+    assert f"only {format_us(near.start_us)} to {format_us(near.end_us)} can be shown, from the spool" in str(caught.value)
+    with footage.parts(CAMERA, near) as parts:
+        assert len(parts) == 2
+    with pytest.raises(StoreAway, match="nothing of it can be shown"), footage.parts(CAMERA, Interval(START_US, START_US + 1)):
+        pass
+
+
+def test_tails_that_are_read_several_at_a_time_come_in_order(data_path: Path) -> None:
+    make_vault(data_path, [video_track(UNITS)], START_US, ["store"] * 9)
+    with open_node(DataFolder.open(data_path), Config(), ManualClock(START_US + 20 * LENGTH_US)) as node:
+        both = threading.Barrier(3)
+
+        class Slow(MemoryStore):
+            at_once = 3
+
+            def open(self, key: str) -> OpenSource:
+                both.wait(30)
+                return node.store.open(key)
+
+        footage = Footage(node.environment, node.spool, Slow(), node.clock)
+        with footage.parts(CAMERA, Interval(START_US, START_US + 9 * LENGTH_US)) as parts:
+            assert [part.start_us - START_US for part in parts] == [number * LENGTH_US for number in range(9)]
 
 
 def test_parts_are_those_of_the_range_wherever_they_are(node: Node) -> None:

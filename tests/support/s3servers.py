@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,13 +32,19 @@ KEYS = {ENVIRONMENT[0]: "tester", ENVIRONMENT[1]: "testersecret"}
 START_SECONDS = 60
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Server:
     """A server that runs; `settings` is what the configuration of a store on it would say."""
 
     settings: Store
     process: subprocess.Popen[bytes]
     folder: Path
+    start: Callable[[], subprocess.Popen[bytes]]
+
+    def again(self) -> None:
+        """Start it anew on its port and its folder, after its process was killed."""
+        self.process = self.start()
+        _wait(self.process, f"{self.settings.endpoint}/", self.folder / "log")
 
     @property
     def port(self) -> int:
@@ -98,8 +104,12 @@ def server(
             "--config", str(folder / "rclone.conf"), *arguments, str(data),
         ],
     }  # fmt: skip
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([path, *commands[program]], env=environment, stdout=log, stderr=log, cwd=folder)
+
+    def begin() -> subprocess.Popen[bytes]:
+        with (folder / "log").open("ab") as log:
+            return subprocess.Popen([path, *commands[program]], env=environment, stdout=log, stderr=log, cwd=folder)
+
+    process = begin()
     try:
         _wait(process, f"{'https' if tls else 'http'}://{address}/", folder / "log")
         settings = Store(
@@ -107,7 +117,9 @@ def server(
             timeout_seconds=20, request_seconds=60,
         )  # fmt: skip
         _make_bucket(settings, lock, folder / "log")
-        yield Server(settings, process, folder)
+        running = Server(settings, process, folder, begin)
+        yield running
+        process = running.process
     finally:
         process.terminate()
         try:
