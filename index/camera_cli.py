@@ -135,15 +135,10 @@ def add(
 @json_option
 @pass_session
 def list_(session: Session, removed: bool, as_json: bool) -> None:
-    """List the cameras, and what a running recorder says of each. Alarms that last are shown on standard error."""
-    from index.alarms import Alarms
-
+    """List the cameras, and what a running recorder says of each."""
     with open_session(session) as node:
         cameras = node.cameras.list(removed=removed)
         live = _live(node, session.now_us, cameras)
-        alarms = Alarms(node.environment).lasting()
-    for alarm in alarms:
-        click.echo(f"{alarm.kind}{f' ({plain(alarm.subject)})' if alarm.subject else ''}: {plain(alarm.message)}", err=True)
     if as_json:
         print_json([_as_json(item, live.get(item.number)) for item in cameras])
     else:

@@ -25,7 +25,7 @@ LAST_BACKOFF_US = 60 * US
 LAST_BAD_BACKOFF_US = 600 * US
 """For an object that is not what it should be: somebody has to look at it."""
 
-LAST_STORE_BACKOFF_US = 20 * US
+LAST_STORE_BACKOFF_US = 10 * US
 """For the store as a whole. A try costs it one object, so it need not be rare."""
 
 LEAST_FAILURES = 3
