@@ -19,10 +19,10 @@ SYSTEM_PACKAGES := ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base g
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-tools python3-gi \
 	chromium strace vlc-bin vlc-plugin-base gcc libc6-dev e2fsprogs rsyslog rsyslog-gnutls prometheus
 
-.PHONY: help run test check lint unit interpreted system servers fuzz powercuts crashpoints bench soak soak-outage wheel lock clean
+.PHONY: help run test check lint unit interpreted system servers fuzz powercuts crashpoints bench soak outage wheel lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY) ## make the environment and start the demonstration: four simulated cameras, recorded
 	@exec $(BIN)/streamvault demo
@@ -94,7 +94,7 @@ BENCHES := $(filter-out %_material.py,$(BENCHES))
 soak: $(READY) ## 200 cameras for ten minutes: no frame lost, memory flat
 	$(BIN)/python benchmarks/soak.py
 
-soak-outage: $(READY) ## 20 cameras and a bucket that is away for an hour: nothing lost, the spool drains (36 GB of disk, twice)
+outage: $(READY) ## 20 cameras and a bucket that is away for an hour: nothing lost, the spool drains (36 GB of disk, twice)
 	$(BIN)/python -m benchmarks.soak_outage
 
 wheel: $(READY) ## a wheel in dist/, with the inner loop compiled where a C compiler is

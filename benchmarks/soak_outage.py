@@ -1,4 +1,4 @@
-"""A bucket that is away for an hour while twenty cameras record: `make soak-outage`, or with options:
+"""A bucket that is away for an hour while twenty cameras record: `make outage`, or with options:
 
     python -m benchmarks.soak_outage [--cameras 20] [--minutes 60] [--bitrate 4M] [--folder DIR] [--how freeze|kill]
 

@@ -1,4 +1,4 @@
-"""Twenty cameras recorded while the bucket is away: the hour is short here (`make soak-outage` is the real one), the rest is real."""
+"""Twenty cameras recorded while the bucket is away: the hour is short here (`make outage` is the real one), the rest is real."""
 
 from __future__ import annotations
 
