@@ -61,6 +61,7 @@ class Table(enum.IntEnum):
     ALARM_EVENTS = 19
     STALE = 20
     MANIFESTS = 21
+    HOURS = 22
 
 
 class ReadTxn:

@@ -29,9 +29,9 @@ _PIECE_ROWS = 20_000
 _KEYS = np.dtype([("camera", ">u4"), ("start", ">u8"), ("epoch", ">u4")])
 _ROWS = np.dtype(
     {
-        "names": ["state", "duration"],
-        "formats": ["u1", "<u4"],
-        "offsets": [1, 12],
+        "names": ["state", "duration", "size"],
+        "formats": ["u1", "<u4", "<u8"],
+        "offsets": [1, 12, 24],
         "itemsize": ROW.size,
     }
 )
@@ -113,6 +113,20 @@ class Timeline:
                 rows = (self._segments.row(txn, raw_key, raw) for raw_key, raw in items)
                 found.extend(row for row in rows if row.state is State.COMMITTED and row.end_us > interval.start_us)
         return found
+
+    def weights(self, camera: CameraNumber, interval: Interval) -> npt.NDArray[np.int64]:
+        """Start, end and bytes of each segment that shares an instant with the range: three rows of one column each segment."""
+        found = [np.zeros((3, 0), dtype=np.int64)]
+        at = self._first_key(camera, interval)
+        while at is not None:
+            with self._env.read() as txn:
+                items, at = _piece(txn, at, KEY.pack(camera, interval.end_us, 0))
+            if items:
+                starts = np.frombuffer(b"".join(item[0] for item in items), _KEYS)["start"].astype(np.int64)
+                rows = np.frombuffer(b"".join(item[1] for item in items), _ROWS)
+                all_three = np.stack([starts, starts + rows["duration"], rows["size"].astype(np.int64)])
+                found.append(all_three[:, (rows["state"] == _COMMITTED) & (all_three[1] > interval.start_us)])
+        return np.concatenate(found, axis=1)
 
     def runs(self, camera: CameraNumber, interval: Interval, open_intervals: Sequence[Interval] = ()) -> list[Interval]:
         """Footage without holes, clipped to the range. Holes under a millisecond are rounding and do not part a run.

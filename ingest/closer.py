@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from index.catalog import Catalog, RowsFencedOut, RowsRefused
+from index.hours import HOUR_US, CameraHour, HourFigures, Hours
 from index.rows import NewRow
 from ingest.jobs import Finished
 from ingest.writer import OpenFile
@@ -24,9 +25,11 @@ from vault.logs import Log
 from vault.media import SegmentInfo
 from vault.retain import min_until_us
 from vault.spool import Spool, append, overwrite
+from vault.timebase import US
 
 log = Log("ingest.closer")
 
+FIGURES_US = 60 * US
 LAST_CYCLES = 5
 """Rounds at the end, two more than an undisturbed close needs."""
 
@@ -79,6 +82,9 @@ class Closer:
         self._durable: list[_Closing] = []
         self._headed: list[tuple[_Closing, NewRow]] = []
         self._rows: list[NewRow] = []
+        self._hours = Hours(catalog.environment)
+        self._figures: dict[CameraHour, HourFigures] = {}
+        self._figures_us = clock.mono_us() + FIGURES_US
         self._wanted: set[CameraNumber] = set()
         self._granted: dict[CameraNumber, int] = {}
         self._latest: dict[CameraNumber, int] = {}
@@ -131,10 +137,13 @@ class Closer:
             if self._clock.mono_us() >= due_us and not self._stopping:
                 due_us = self._clock.mono_us() + self._sync_us
                 self._guarded(self.cycle)
+                if due_us >= self._figures_us:
+                    self._guarded(self._tell_figures)
         # Three cycles take everything from finished to committed; what an error leaves is repeated by recovery.
         for _ in range(LAST_CYCLES):
             if self._new or self._sealed or self._durable or self._headed or self._rows:
                 self._guarded(self.cycle)
+        self._guarded(self._tell_figures)
 
     def _guarded(self, duty: Callable[[], None]) -> None:
         try:
@@ -223,7 +232,18 @@ class Closer:
             flags=info.flags,
             gap_before=info.head.gap_before,
         )
+        self._count(row, file.builder.pictures, info.clock_offset_us)
         self._headed.append((closing, row))
+
+    def _count(self, row: NewRow, pictures: int, clock_offset_us: int | None) -> None:
+        at = row.key.camera, row.key.start_us // HOUR_US
+        self._figures[at] = self._figures.get(at, HourFigures()).plus(HourFigures(pictures, 0, clock_offset_us))
+
+    def _tell_figures(self) -> None:
+        figures, self._figures = self._figures, {}
+        self._figures_us = self._clock.mono_us() + FIGURES_US
+        if figures:
+            self._hours.add(figures)
 
     def _give_up(self, file: OpenFile, error: Exception) -> None:
         """Leave the file for recovery, which takes it as it is once the camera has a new epoch."""

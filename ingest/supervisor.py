@@ -78,7 +78,7 @@ class Supervisor:
         self._uploader = Uploader(node.spool, node.store, node.catalog, node.registry, node.clock, lock=lock)
         self._lister = Lister(Manifests(node.environment, node.store, node.clock))
         self._adopter = Adopter(node.spool, node.catalog, node.clock, node.config, self._keeper.keep_of)
-        self._watching = Watch(node, self._keeper)
+        self._watching = Watch(node, self._keeper, lambda: self.running().cameras)
         self._catchup = CatchUp(node)
         self._bookkeeper = Bookkeeper(node)
         self._parts: tuple[_Part, ...] = (self._keeper, self._uploader, self._lister, self._bookkeeper, self._watching)

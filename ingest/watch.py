@@ -1,4 +1,4 @@
-"""Cameras of which nothing is recorded, as alarms; and the thread that looks for them and has them told.
+"""Cameras of which nothing is recorded, as alarms; what cameras lost, as figures; and the thread that looks for both.
 
 It is a thread of the supervisor and waits for the index like any other writer, which the watch loop must not.
 """
@@ -6,12 +6,14 @@ It is a thread of the supervisor and waits for the index like any other writer, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from index.alarm_sender import AlarmSender, receivers
 from index.alarms import Alarms
+from index.hours import HOUR_US, CameraHour, HourFigures, Hours
 from index.node import Node
+from ingest.messages import CameraStatus
 from vault.errors import StreamvaultError
 from vault.ids import CameraNumber
 from vault.logs import Log
@@ -23,19 +25,26 @@ if TYPE_CHECKING:
 log = Log("ingest.watch")
 
 LOOK_SECONDS = 2.0
+FIGURES_US = 60 * US
 SILENT = "camera silent"
 
 
 class Watch:
     """Looks every two seconds while it runs."""
 
-    def __init__(self, node: Node, keeper: Keeper) -> None:
+    def __init__(self, node: Node, keeper: Keeper, running: Callable[[], Mapping[CameraNumber, CameraStatus | None]]) -> None:
+        """`running`: what each camera does at the moment."""
         self._node = node
         self._keeper = keeper
         self._catalog = node.catalog
         self._alarms = Alarms(node.environment, node.clock)
         self._silent_us = round(node.config.alarms.silent_seconds * US)
         self.sender = AlarmSender(self._alarms, receivers(node.config, node.folder.path))
+        self._running = running
+        self._hours = Hours(node.environment)
+        self._seen: dict[CameraNumber, int] = {}
+        self._lost: dict[CameraHour, HourFigures] = {}
+        self._lost_due_us = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -72,10 +81,25 @@ class Watch:
             if alarm.kind == SILENT and not (alarm.subject.isdecimal() and CameraNumber(int(alarm.subject)) in silent):
                 self._alarms.end(SILENT, alarm.subject)
 
+    def _count_losses(self) -> None:
+        """What was lost since the last look goes to the hour that it is now; a worker that begins anew counts from 0."""
+        hour = self._node.clock.now_us() // HOUR_US
+        for number, status in self._running().items():
+            if status is not None:
+                seen = self._seen.get(number, 0)
+                more = status.lost_packets - seen if status.lost_packets >= seen else status.lost_packets
+                self._seen[number] = status.lost_packets
+                if more > 0:
+                    self._lost[number, hour] = self._lost.get((number, hour), HourFigures()).plus(HourFigures(0, more))
+        if self._lost and (mono_us := self._node.clock.mono_us()) >= self._lost_due_us:
+            lost, self._lost, self._lost_due_us = self._lost, {}, mono_us + FIGURES_US
+            self._hours.add(lost)
+
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
             try:
                 self.run_once()
+                self._count_losses()
             except Exception as error:  # the next look repeats it; a thread that is gone sees nothing
                 trace = None if isinstance(error, StreamvaultError) else error
                 log.warning("cameras not looked at", error=str(error), trace=trace)

@@ -25,6 +25,8 @@ ENGINES = {
     "minio": {"vault/store/s3client.py"},
     "cryptography": {"vault/secrets.py", "vault/ledger/signing.py"},
     "prometheus_client": {"ingest/metrics.py"},
+    "pyarrow": {"retention/parquet.py"},
+    "matplotlib": {"retention/chart.py"},
     "av": {"access/decode.py", "ingest/libavchild.py", "ingest/simulate/encode.py"},
 }
 

@@ -129,6 +129,7 @@ class Store:
     request_seconds: float = _number(120.0, 1.0, 3600.0, "s3: longest time for one request as a whole")
     attempts: int = _number(3, 1, 10, "s3: how often a request is tried before its object is put aside")
     connections: int = _number(8, 1, 64, "s3: requests at a time")
+    capacity: str = _text("", "how much it may hold, as in 400T, for forecasts; empty is the disk's size, of a bucket unknown")
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,11 @@ class SegmentBuilder:
         self.size_bytes = 0
         """Of the file so far, the announced payload of the last fragment included."""
 
+    @property
+    def pictures(self) -> int:
+        """Samples of the video track so far."""
+        return sum(len(samples.dts) for samples in self._tracks if samples.params.codec.is_video)
+
     def opening(self) -> bytes:
         """`ftyp`, the 16-byte `free`, `moov` with `mvex`. Raises UsageError for a head or tracks that no reader would accept."""
         start_us = self._head.key.start_us

@@ -1,0 +1,225 @@
+"""Commands for planners: `capacity report`, `capacity forecast`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from index.camera_cli import open_session
+from vault.console import (
+    MOMENT,
+    Session,
+    json_option,
+    output_file,
+    pass_session,
+    print_fields,
+    print_json,
+    print_table,
+    progress,
+    size_text,
+)
+
+if TYPE_CHECKING:
+    from retention.forecast import Forecast, State
+    from retention.planner import Assumptions
+
+_BY = ("site_class", "site", "camera_id", "day")
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group()
+def capacity() -> None:
+    """How much is kept, how fast it grows, and how long the store lasts."""
+
+
+@capacity.command("report")
+@click.option("--from", "from_us", type=MOMENT, help="Begin of the time, by the day.  [default: 30 days ago]")
+@click.option("--to", "to_us", type=MOMENT, help="End of the time, by the day.  [default: now]")
+@click.option(
+    "--by", type=click.Choice(_BY), multiple=True, default=("site_class", "site"), show_default=True, help="Group by."
+)
+@click.option("--csv", "csv_path", type=_FILE, help="Write the rows to a CSV file.")
+@click.option("--parquet", "parquet_path", type=_FILE, help="Write the hours that it is made of to a Parquet file.")
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@json_option
+@pass_session
+def report(
+    session: Session, from_us: int | None, to_us: int | None, by: tuple[str, ...], csv_path: Path | None,
+    parquet_path: Path | None, force: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Show bytes, seconds recorded and seconds missing of whole days (UTC), by class and site.
+
+    Days that are over are read from the figures in the store (capacity/hourly/, Parquet), today from the index.
+    """
+    from retention import planner
+    from retention.parquet import HOURLY, written
+
+    stop = _day(to_us or session.now_us) + timedelta(days=1)
+    first = _day(from_us) if from_us is not None else stop - timedelta(days=31)
+    with open_session(session) as node, progress(session, "reading figures"):
+        rows = planner.report(node, first, stop, list(by))
+        file = written(planner.figures(node, first, stop, HOURLY.names)) if parquet_path else b""
+    shown = [_row(row, by) for row in rows]
+    if parquet_path:
+        _write(parquet_path, file, force)
+    if csv_path:
+        _write(csv_path, _as_csv(shown), force)
+    if as_json:
+        print_json({"from": first.isoformat(), "to": stop.isoformat(), "by": list(by), "rows": shown})
+    elif not shown:
+        click.echo(f"nothing was to be recorded from {first} to {stop}")
+    else:
+        names = [*by, "cameras", "bytes", "Mbit/s", "recorded h", "missing h", "completeness"]
+        table = [
+            [
+                *(row[name] for name in by), row["cameras"], size_text(row["bytes"]), _number(row["bit_rate"], 1e6),
+                f"{row['seconds_recorded'] / 3600:,.1f}", f"{row['seconds_missing'] / 3600:,.1f}", _percent(row["completeness"]),
+            ]
+            for row in shown
+        ]  # fmt: skip
+        print_table(names, table, right=names[len(by) :])
+        click.echo(f"whole days of UTC, {first} until before {stop}; Mbit/s: of one camera while it is recorded")
+
+
+def _row(row: dict[str, Any], by: tuple[str, ...]) -> dict[str, Any]:
+    recorded, missing = row["seconds_recorded_sum"], row["seconds_missing_sum"]
+    group = {name: value.isoformat() if isinstance(value := row[name], date) else value for name in by}
+    return {
+        **group,
+        "cameras": row.get("camera_count_distinct", 1),
+        "bytes": row["bytes_sum"],
+        "bit_rate": row["bytes_sum"] * 8 / recorded if recorded else None,
+        "seconds_recorded": recorded,
+        "seconds_missing": missing,
+        "completeness": recorded / (recorded + missing) if recorded + missing else None,
+    }
+
+
+@capacity.command("forecast")
+@click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How far to look.")
+@click.option("--add", "adds", multiple=True, metavar="N@CLASS:RATE", help="What if there were more cameras: 500@key:4M.")
+@click.option("--store", metavar="SIZE", help="What if the store held another size: +200T, -50T, 400T.")
+@click.option("--chart", type=_FILE, help="Draw what is stored day by day, as .svg or .png.")
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@json_option
+@pass_session
+def forecast(
+    session: Session, days: int, adds: tuple[str, ...], store: str | None, chart: Path | None, force: bool, as_json: bool
+) -> None:
+    """Say how many days of each class the store can hold, when it is full, and what is short of what is demanded."""
+    from retention.chart import format_of, stored_chart
+    from retention.forecast import forecast as look_ahead
+    from retention.forecast import what_if
+    from retention.planner import state as gather
+
+    kind = format_of(chart) if chart else ""
+    with open_session(session) as node, progress(session, "reading figures"):
+        retention = node.config.retention
+        found, assumed = gather(node)
+    least = {name: retention.days(name) for name in ("key", "general", "viewing")}
+    state = what_if(found, adds, store, least)
+    seen = look_ahead(state, days)
+    today = _day(session.now_us)
+    if chart:
+        _write(chart, stored_chart(today, seen.stored, state.capacity_bytes, seen.need_bytes, kind), force)
+    if as_json:
+        print_json(_as_json(state, seen, assumed, today, adds, store))
+    else:
+        _show(state, seen, assumed, today, adds, store)
+
+
+def _as_json(
+    state: State, seen: Forecast, assumed: Assumptions, today: date, adds: tuple[str, ...], store: str | None
+) -> dict[str, Any]:
+    from vault.timebase import format_us
+
+    return {
+        "classes": [
+            {
+                "site_class": load.site_class, "cameras": load.cameras, "bytes_a_day": load.bytes_a_day,
+                "days_demanded": load.days, "days_held": None if seen.held_days is None else seen.held_days[load.site_class],
+                "need_bytes": load.need_bytes,
+            }
+            for load in state.loads
+        ],
+        "stored_bytes": state.stored_bytes,
+        "capacity_bytes": state.capacity_bytes,
+        "need_bytes": seen.need_bytes,
+        "shortfall_bytes": seen.shortfall_bytes,
+        "full_on": None if seen.full_day is None else (today + timedelta(days=seen.full_day)).isoformat(),
+        "assumed": {
+            "intake_from": format_us(assumed.rate_from_us), "intake_to": format_us(assumed.rate_to_us),
+            "capacity": assumed.capacity, "add": list(adds), "store": store,
+        },
+    }  # fmt: skip
+
+
+def _show(state: State, seen: Forecast, assumed: Assumptions, today: date, adds: tuple[str, ...], store: str | None) -> None:
+    from vault.timebase import format_us
+
+    held = seen.held_days
+    rows = [
+        [
+            load.site_class, load.cameras, size_text(load.bytes_a_day), load.days, size_text(load.need_bytes),
+            "unknown" if held is None else f"{held[load.site_class]:,.1f}",
+        ]
+        for load in state.loads
+    ]  # fmt: skip
+    names = ["class", "cameras", "a day", "days demanded", "needs", "days the store holds"]
+    print_table(names, rows, right=names[1:])
+    full = "unknown" if state.capacity_bytes is None else f"not within {len(seen.stored)} days"
+    if seen.full_day is not None:
+        full = f"{today + timedelta(days=seen.full_day)}, in {seen.full_day} days"
+    short = seen.shortfall_bytes
+    print_fields(
+        {
+            "stored now": size_text(state.stored_bytes),
+            "the store holds": "unknown" if state.capacity_bytes is None else size_text(state.capacity_bytes),
+            "all classes need": size_text(seen.need_bytes),
+            "full on": full,
+            "shortfall": "unknown" if short is None else "none" if not short else f"{short / 1e12:,.3f} TB",
+        }
+    )
+    click.echo()
+    click.echo(f"assumed: intake as from {format_us(assumed.rate_from_us)} to {format_us(assumed.rate_to_us)};")
+    click.echo(f"         the store's size is {assumed.capacity}; each class keeps its days and no more; nothing is held")
+    for text in (*(f"{add} more" for add in adds), *([f"a store of {store}"] if store else [])):
+        click.echo(f"what if: {text}")
+
+
+def _day(moment_us: int) -> date:
+    from retention.tally import DAY_US, day_of
+
+    return day_of(moment_us // DAY_US)
+
+
+def _as_csv(rows: list[dict[str, Any]]) -> bytes:
+    out = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(out, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def _write(path: Path, data: bytes, force: bool) -> None:
+    from vault.files import write_all
+
+    with output_file(path, replace=force) as fd:
+        write_all(fd, 0, [data])
+
+
+def _number(value: float | None, unit: float) -> str:
+    return "" if value is None else f"{value / unit:,.2f}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f} %"
+
+
+COMMANDS: tuple[click.Command, ...] = (capacity,)

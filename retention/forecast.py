@@ -1,0 +1,110 @@
+"""How long the store lasts: from what comes in, what is kept and what will go. Pure.
+
+The assumptions are few and are printed with every answer: what came in lately comes in on; each class keeps its days and no more;
+what is kept goes when its minimum is over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from vault.errors import UsageError
+
+_UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kMGTP]?)B?")
+_ADD = re.compile(r"([0-9]{1,7})@(key|general|viewing):([0-9]{1,6}(?:\.[0-9]{1,3})?[kM]?)")
+_STORE = re.compile(r"([+-]?)(.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLoad:
+    """One class's cameras: what they bring a day, and how many days it is kept."""
+
+    site_class: str
+    cameras: int
+    bytes_a_day: float
+    days: int
+
+    @property
+    def need_bytes(self) -> float:
+        """What the class takes once its oldest footage goes as new comes: its days, and the day that is not over yet."""
+        return self.bytes_a_day * (self.days + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`leaving`: bytes of what is kept now, by how many days from today they go. `capacity_bytes` None: unknown."""
+
+    loads: tuple[ClassLoad, ...]
+    stored_bytes: int
+    leaving: Mapping[int, int]
+    capacity_bytes: int | None
+
+    @property
+    def need_bytes(self) -> float:
+        return sum(load.need_bytes for load in self.loads)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """`stored`: bytes at the end of each day from today. `full_day`: the first whose end finds no room, None when there is none in
+    sight. `held_days`: by class, the days that the store could keep if all classes were cut alike; None: capacity unknown."""
+
+    need_bytes: float
+    stored: tuple[float, ...]
+    full_day: int | None
+    shortfall_bytes: float | None
+    held_days: Mapping[str, float] | None
+
+
+def forecast(state: State, horizon_days: int) -> Forecast:
+    """Day by day from today."""
+    stored, at = [], float(state.stored_bytes)
+    full_day = None
+    for day in range(horizon_days):
+        at += sum(load.bytes_a_day for load in state.loads)
+        at -= state.leaving.get(day, 0)
+        at -= sum(load.bytes_a_day for load in state.loads if day > load.days)
+        at = max(0.0, at)
+        stored.append(at)
+        if full_day is None and state.capacity_bytes is not None and at > state.capacity_bytes:
+            full_day = day
+    need, capacity = state.need_bytes, state.capacity_bytes
+    if capacity is None:
+        return Forecast(need, tuple(stored), None, None, None)
+    share = capacity / need if need else float("inf")
+    held = {load.site_class: load.days * share for load in state.loads}
+    return Forecast(need, tuple(stored), full_day, max(0.0, need - capacity), held)
+
+
+def size_of(text: str) -> int:
+    """`200T`, `1.5P`, `800G` or bytes. Raises UsageError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text[:40]!r} is not a size: write 200T, 1.5P or bytes")
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+def what_if(state: State, adds: Sequence[str], store: str | None, days: Mapping[str, int]) -> State:
+    """The state with cameras added (`500@key:4M`) and another store (`+200T`, `-50T`, or `400T` in all). Raises UsageError."""
+    loads = {load.site_class: load for load in state.loads}
+    for text in adds:
+        match = _ADD.fullmatch(text)
+        if match is None:
+            raise UsageError(f"{text[:40]!r} adds nothing: write CAMERAS@CLASS:BITRATE, as in 500@key:4M")
+        name = match[2]
+        before = loads.get(name, ClassLoad(name, 0, 0.0, days[name]))
+        more = int(match[1]) * size_of(match[3]) * 86_400 / 8
+        loads[name] = replace(before, cameras=before.cameras + int(match[1]), bytes_a_day=before.bytes_a_day + more)
+    capacity = state.capacity_bytes
+    if store is not None:
+        match = _STORE.fullmatch(store)
+        size = size_of(match[2]) if match else 0
+        sign = match[1] if match else ""
+        if sign and capacity is None:
+            raise UsageError(f"{store[:40]!r}: the store's capacity is unknown; name it whole, or set store.capacity")
+        capacity = size if not sign else max(0, (capacity or 0) + (size if sign == "+" else -size))
+    return replace(state, loads=tuple(loads[name] for name in sorted(loads)), capacity_bytes=capacity)

@@ -1,0 +1,117 @@
+"""Gathering what a report or a forecast is made of: figures in the store, today's from the index, the store's room."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from index.expiry import expiry_sums
+from index.node import Node
+from retention.forecast import ClassLoad, State, size_of
+from retention.hourly import REMOVED_SITE_CLASS, all_hours, site_classes
+from retention.parquet import HOURLY, Table, concatenated, hourly_bytes, read, summed, with_day, within
+from retention.tally import DAY_US, day_of, stored_hours
+from vault.errors import ConfigError, UsageError
+from vault.files import store_error
+from vault.timebase import US, Interval
+
+RATE_DAYS: Final = 7
+"""What came in over so many days is what comes in."""
+SUMS: Final = ("bytes", "seconds_recorded", "seconds_missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What a forecast rests on, for people: `rate_from` and `rate_to` bound the time whose intake is taken as usual."""
+
+    rate_from_us: int
+    rate_to_us: int
+    capacity: str
+
+
+def figures(node: Node, first: date, stop: date, columns: list[str]) -> Table:
+    """Hours of `[first, stop)`: from the store, and those it has not yet from the index (today, yesterday at night)."""
+    table = stored_hours(node.store, first, stop, list(dict.fromkeys([*columns, "hour"])))
+    written_days = {value.date() for value in table.column("hour").unique().to_pylist()}
+    now_us = node.clock.now_us()
+    missing = [
+        day for day in range(now_us // DAY_US - 2, now_us // DAY_US + 1)
+        if first <= day_of(day) < stop and day_of(day) not in written_days
+    ]  # fmt: skip
+    live = [
+        ("the index", hourly_bytes(all_hours(node, Interval(day * DAY_US, (day + 1) * DAY_US)))) for day in missing
+    ]  # fmt: skip
+    return concatenated([table.select(columns), read(live, HOURLY, columns)])
+
+
+def report(node: Node, first: date, stop: date, by: list[str]) -> list[dict[str, Any]]:
+    """Sums over `[first, stop)` by `site_class`, `site`, `camera_id` or `day`. Raises StoreError, Damaged."""
+    columns = [*("hour" if name == "day" else name for name in by), *SUMS, "camera", "hour"]
+    table = figures(node, first, stop, list(dict.fromkeys(columns)))
+    return summed(with_day(table) if "day" in by else table, by, SUMS)
+
+
+def state(node: Node) -> tuple[State, Assumptions]:
+    """What a forecast begins with. Raises StoreError where the disk cannot be asked."""
+    now_us = node.clock.now_us()
+    span = _rate_span(node, now_us)
+    classes = site_classes(node)
+    cameras: dict[str, int] = defaultdict(int)
+    stored = 0
+    for camera in node.cameras.list(removed=True):
+        cameras[classes.get(camera.site, REMOVED_SITE_CLASS)] += camera.records
+        stored += node.catalog.usage(camera.number).size_bytes
+    intake: dict[str, float] = defaultdict(float)
+    days = max(span.duration_us / DAY_US, 1e-9)
+    for row in summed(_between(node, span), ["site_class"], ["bytes"]):
+        intake[row["site_class"]] = row["bytes_sum"] / days
+    names = sorted({*cameras, *intake})
+    loads = tuple(ClassLoad(name, cameras[name], intake[name], node.config.retention.days(name)) for name in names)
+    capacity, how = _capacity(node, stored)
+    return State(loads, stored, _leaving(node, now_us), capacity), Assumptions(span.start_us, span.end_us, how)
+
+
+def _rate_span(node: Node, now_us: int) -> Interval:
+    """The last days, or since the first recording; whole hours, the one that is not over left out."""
+    hour_us = 3_600 * US
+    stop_us = now_us // hour_us * hour_us
+    first_us = min((camera.first_record_us or stop_us for camera in node.cameras.list(removed=True)), default=stop_us)
+    start_us = max(stop_us - RATE_DAYS * DAY_US, -(-first_us // hour_us) * hour_us)
+    if start_us >= stop_us:
+        raise UsageError("nothing was recorded for a whole hour yet: a forecast needs one; try again later")
+    return Interval(start_us, stop_us)
+
+
+def _between(node: Node, span: Interval) -> Table:
+    table = figures(node, day_of(span.start_us // DAY_US), day_of(span.end_us // DAY_US + 1), ["site_class", "bytes", "hour"])
+    return within(table, span.start_us, span.end_us)
+
+
+def _leaving(node: Node, now_us: int) -> dict[int, int]:
+    """Bytes by how many days from today their minimum is over; what is unknown stays."""
+    leaving: dict[int, int] = defaultdict(int)
+    with node.environment.read() as txn:
+        for item in expiry_sums(txn):
+            if item.min_until_us:
+                leaving[max(0, (item.min_until_us - now_us) // DAY_US)] += item.size_bytes
+    return dict(leaving)
+
+
+def _capacity(node: Node, stored: int) -> tuple[int | None, str]:
+    configured = node.config.store.capacity
+    if configured:
+        try:
+            return size_of(configured), "store.capacity"
+        except UsageError as error:
+            raise ConfigError(f"store.capacity: {error}") from error
+    if node.config.store.kind != "local":
+        return None, "unknown: set store.capacity"
+    path = node.folder.store(node.config)
+    try:
+        status = os.statvfs(path)
+    except OSError as error:
+        raise store_error(f"asking for the room of {path}", error) from error
+    return stored + status.f_bavail * status.f_frsize, "what is stored and what is free on its disk"
