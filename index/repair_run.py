@@ -8,12 +8,16 @@ from index.catalog import RowsRefused
 from index.check import Progress, no_progress
 from index.closed import closed_row
 from index.node import Node
+from index.outbox import actor_here, record
 from index.repair import LOST, Action, Item, Plan
 from index.rows import NewRow, Place, segment_key
 from vault.errors import Refused, StreamvaultError
 from vault.ids import SegmentKey
+from vault.ledger.entry import Kind, NewEntry
 
 _BATCH = 200
+_ON_RECORD = (Action.ADOPT, Action.DELETE, Action.GAP)
+"""What changes which footage there is, and so stands in the ledger; counters and lists say nothing that rows do not."""
 
 Refusals = list[tuple[str, str]]
 """What could not be done, each with why; the rest was done."""
@@ -35,10 +39,20 @@ def run(node: Node, plan: Plan, progress: Progress = no_progress) -> Refusals:
     for action, step in steps.items():
         done = 0
         for batch in _batches(plan.of(action)):
+            if action in _ON_RECORD:
+                _put_on_record(node, action, batch)
             refusals += step(node, batch)
             done += len(batch)
             progress(str(action), done)
     return refusals
+
+
+def _put_on_record(node: Node, action: Action, items: list[Item]) -> None:
+    """Before it is done, as a deletion is: what an entry says and a crash kept from being done is still to be found by `check`."""
+    cameras = sorted({item.camera for item in items if item.camera is not None})
+    body = {"action": str(action), "objects": [item.id for item in items]}
+    with node.environment.write("note repair") as txn:
+        record(txn, NewEntry(Kind.REPAIR, actor_here(), {"cameras": cameras}, body), node.clock.now_us())
 
 
 def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:

@@ -24,6 +24,7 @@ from vault.clock import SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.ids import CameraNumber, SegmentKey
+from vault.ledger.entry import Kind
 from vault.store.bound import MARKER, marker
 from vault.timebase import US, Interval
 
@@ -103,6 +104,13 @@ def forget(folder: DataFolder, at: int, start_us: int) -> SegmentKey:
     return key
 
 
+def recorded(folder: DataFolder) -> list[tuple[str, object, object]]:
+    """What the ledger has about repairs."""
+    with open_node(folder, Config(), SystemClock()) as node:
+        entries = [entry for entry in node.ledger.entries() if entry.kind == Kind.REPAIR]
+    return [(entry.kind, entry.subject["cameras"], entry.body) for entry in entries]
+
+
 def test_nothing_is_done_where_nothing_is_wrong(run: Runner) -> None:
     assert run.is_clean()
     for name in ("orphans", "missing", "usage", "lists"):
@@ -174,7 +182,9 @@ def test_lost_footage_becomes_a_gap_once_its_count_is_confirmed(run: Runner, fol
     assert run("repair", "missing") == 4
     assert "--confirm 1" in run.err
     assert run("repair", "missing", "--confirm", "2") == 4
+    assert not recorded(folder)
     assert run.plan("missing", "--confirm", "1") == [("gap", key.object_key)]
+    assert recorded(folder) == [("repair", [CAMERA], {"action": "gap", "objects": [key.object_key]})]
     assert run.is_clean()
     with open_node(folder, Config(), SystemClock()) as node:
         (gap,) = node.timeline.gaps(CAMERA, Interval(start_us, start_us + 6 * US), [])

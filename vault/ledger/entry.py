@@ -49,6 +49,8 @@ class Kind(enum.StrEnum):
     """Footage was asked for, handed out or refused."""
     SECRETS = "secrets"
     """Credentials were shown or written out."""
+    REPAIR = "repair"
+    """Rows or objects of footage are about to be put right by a person's command: taken in, deleted, or given up as lost."""
 
 
 @dataclass(frozen=True, slots=True)
