@@ -6,6 +6,8 @@ By these a ledger that was cut back is found. The one in the index only ever gro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from index.environment import Environment, ReadTxn, Table, WriteTxn
@@ -52,6 +54,19 @@ def put_anchor(txn: WriteTxn, signed: SignedCheckpoint) -> None:
     """As `keep_anchor`, in somebody's transaction."""
     if not _is_old(txn, signed):
         txn.put(Table.META, _CHECKPOINT, signed.note.encode())
+
+
+def restore_anchor(environment: Environment, kept: Sequence[Anchor]) -> None:
+    """Into an index made anew: the newest checkpoint of those in the store. What cannot be read is `ledger verify`'s to tell.
+
+    What will be in the new outbox is not in the ledger of that checkpoint.
+    """
+    with environment.write("restore ledger checkpoint") as txn:
+        for one in kept:
+            with suppress(Damaged):
+                signed = parse_note(one.note)
+                put_anchor(txn, signed)
+                put_drained(txn, signed.checkpoint.size)
 
 
 def drained(txn: ReadTxn) -> int:

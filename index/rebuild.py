@@ -23,6 +23,7 @@ from index.check import cameras_of
 from index.environment import DEFAULT_MAP_BYTES, Environment, Table
 from index.expiry import complete_expiry
 from index.gaps import explain
+from index.ledger_anchor import restore_anchor, stored_anchors
 from index.rebuild_manifests import ManifestStep
 from index.rebuild_registry import RegistryStep, may_forbid
 from index.rebuild_scan import ScanStep
@@ -94,6 +95,7 @@ def rebuild(
         # The new index belongs to the store it is made from.
         if store_id is not None:
             IndexBond(environment).bind(store_id)
+        restore_anchor(environment, stored_anchors(store))
         registry = Registry(environment, waiting)
         scan = ScanStep(
             environment, store, progress, lambda seen: tell("objects", seen), hash_bytes=hash_bytes, erased=erased

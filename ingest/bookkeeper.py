@@ -78,15 +78,16 @@ class Bookkeeper:
             if now_us >= self._look_due_us:
                 self.look()
                 self._look_due_us = now_us + LOOK_US
+            if now_us >= self._store_due_us:
+                # Until it is there, or while the store is away, this is tried each minute and not each second.
+                self._store_due_us = now_us + LOOK_US
+                self._keep_in_store()
+                self._store_due_us = now_us + STORE_US
         except (Damaged, NotFound, Refused) as error:
-            # Nothing of this gets better by itself: entries that are not what was signed, a key that is gone or open to others.
+            # Nothing of this gets better by itself: entries that are not what was signed, a key that is gone or open to others,
+            # another checkpoint of this size in the store.
             self._alarms.begin(ALARM, "", str(error))
             raise
-        if now_us >= self._store_due_us:
-            # Until it is there, or the store is away for long, this is tried each minute and not each second.
-            self._store_due_us = now_us + LOOK_US
-            self._keep_in_store()
-            self._store_due_us = now_us + STORE_US
 
     def look(self) -> None:
         """The cheap look at the ledger's end, not at each entry: that the one that the index remembers is its beginning."""

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from index.alarms import Alarms
+from index.ledger_anchor import anchor
 from index.node import Node
 from ingest.messages import CameraStatus
 from ingest.rtp.engine import inner_kind
@@ -54,7 +55,7 @@ class Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         """Raises nothing: a part that cannot be read is left out, and `streamvault_up` is 0."""
         whole = True
-        for part in (self._recording, self._spool, self._stored, self._index, self._troubles):
+        for part in (self._recording, self._spool, self._stored, self._index, self._ledger, self._troubles):
             try:
                 yield from list(part())
             except StreamvaultError as error:
@@ -116,6 +117,12 @@ class Figures(Collector):
         yield _gauge("index_live_bytes", "in use by the index's trees", space.live_bytes)
         yield _gauge("index_map_bytes", "largest size of the index", space.map_bytes)
         yield _gauge("index_headroom_bytes", "what may be written before only removal is let in", space.headroom_bytes)
+
+    def _ledger(self) -> Iterator[Metric]:
+        with self._node.environment.read() as txn:
+            newest = anchor(txn)
+        yield _gauge("ledger_entries", "entries of the ledger, as the index remembers it", newest.size if newest else 0)
+        yield _gauge("ledger_waiting", "entries that are not in the ledger yet", self._node.outbox.waiting())
 
     def _troubles(self) -> Iterator[Metric]:
         lasting: dict[str, int] = defaultdict(int)

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from vault.errors import StoreError, StoreFull
+from vault.errors import Damaged, NotFound, Refused, StoreError, StoreFull
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -100,6 +100,33 @@ def write_new_file(path: Path, data: Buffer) -> None:
         os.close(fd)
         os.unlink(temporary)
     sync_folder(path.parent)
+
+
+def read_key_file(path: Path, what: str, max_bytes: int) -> bytes:
+    """The first bytes of a file that must be its owner's alone. `what` says whose key it is, as in `the ledger's key`.
+
+    Raises NotFound, Refused when others may read it, Damaged when it is no regular file, StoreError.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise NotFound(f"{path}: {what} is missing; restore it from its backup") from None
+    except OSError as error:
+        raise store_error(f"opening {what}, {path}", error) from error
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise Damaged(f"{path}: {what} is not a regular file")
+        if status.st_mode & 0o077:
+            raise Refused(
+                f"{path}: {what} may be read by others (mode {stat.S_IMODE(status.st_mode):04o}); "
+                f"run `chmod 600 {path}`, and think of whom it was open to"
+            )
+        return os.read(fd, max_bytes)
+    except OSError as error:
+        raise store_error(f"reading {what}, {path}", error) from error
+    finally:
+        os.close(fd)
 
 
 class Syncfs:

@@ -5,17 +5,15 @@ Who may read footage is not decided here. Nothing in this module ever puts a pas
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from vault.errors import Damaged, NotFound, Refused, UsageError
-from vault.files import store_error, write_new_file
+from vault.errors import Damaged, Refused, UsageError
+from vault.files import read_key_file, store_error, write_new_file
 
 MAX_URL_CHARS = 4096
 BLANK = "***"
@@ -113,26 +111,7 @@ class CredentialBox:
     def __init__(self, path: Path) -> None:
         """Read the key file. Raises NotFound, Refused when others may read it, Damaged, StoreError."""
         self._path = path
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            raise NotFound(f"{path}: the key of the camera credentials is missing; restore it from its backup") from None
-        except OSError as error:
-            raise store_error(f"opening the key file {path}", error) from error
-        try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise Damaged(f"{path}: the key is not a regular file")
-            if status.st_mode & 0o077:
-                raise Refused(
-                    f"{path}: the key may be read by others (mode {stat.S_IMODE(status.st_mode):04o}); "
-                    f"run `chmod 600 {path}`, and think of whom it was open to"
-                )
-            data = os.read(fd, 1024)
-        except OSError as error:
-            raise store_error(f"reading the key file {path}", error) from error
-        finally:
-            os.close(fd)
+        data = read_key_file(path, "the key of the camera credentials", 1024)
         try:
             self._fernet = Fernet(data.strip())
         except ValueError:

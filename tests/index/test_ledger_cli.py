@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import streamvault
-from index.ledger_anchor import object_key
+from index.ledger_anchor import anchor, drained, object_key
 from index.node import open_node
 from vault.clock import SystemClock
 from vault.config import Config
@@ -110,3 +110,22 @@ def test_a_change_is_done_and_said_where_the_ledger_cannot_take_it(made: Path, c
     assert run(made, "camera", "list") == 0
     capsys.readouterr()
     assert [entry["subject"] for entry in shown(made, capsys)][-1] == {"document": "cameras/0000000003", "camera": 3}
+
+
+def test_an_index_made_anew_remembers_the_ledger_by_the_store(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = DataFolder.open(made)
+    with open_node(folder, Config(), SystemClock()) as node:
+        newest = node.ledger.newest()
+        assert newest is not None
+        node.store.put_bytes(object_key(newest), newest.note.encode())
+        node.store.put_bytes("ledger/zzz/999999999999.txt", b"not a checkpoint")
+    assert run(made, "index", "rebuild") == 0
+    with open_node(folder, Config(), SystemClock()) as node:
+        with node.environment.read() as txn:
+            assert anchor(txn) == newest.checkpoint
+            assert drained(txn) == newest.checkpoint.size
+        # What was told before the index was lost is not told again.
+        assert node.outbox.waiting() == 0
+    assert run(made, "camera", "set", "cam-1", "--name", "gate") == 0
+    capsys.readouterr()
+    assert [entry["sequence"] for entry in shown(made, capsys)] == [0, 1, 2, 3]

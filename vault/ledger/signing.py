@@ -6,8 +6,6 @@ The ledger's name comes from the key, so that checkpoints of two ledgers are nev
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -20,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from vault.errors import Damaged, NotFound, Refused
-from vault.files import store_error, write_new_file
+from vault.errors import Damaged, Refused
+from vault.files import read_key_file, store_error, write_new_file
 from vault.ledger.checkpoint import Checkpoint, SignedCheckpoint
 
 _ED25519 = b"\x01"
@@ -35,26 +33,7 @@ class LedgerKey:
 
     def __init__(self, path: Path) -> None:
         """Read the key file. Raises NotFound, Refused when others may read it, Damaged, StoreError."""
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            raise NotFound(f"{path}: the key that signs the ledger is missing; restore it from its backup") from None
-        except OSError as error:
-            raise store_error(f"opening the ledger's key {path}", error) from error
-        try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise Damaged(f"{path}: the ledger's key is not a regular file")
-            if status.st_mode & 0o077:
-                raise Refused(
-                    f"{path}: the ledger's key may be read by others (mode {stat.S_IMODE(status.st_mode):04o}); "
-                    f"run `chmod 600 {path}`, and think of whom it was open to"
-                )
-            data = os.read(fd, 4096)
-        except OSError as error:
-            raise store_error(f"reading the ledger's key {path}", error) from error
-        finally:
-            os.close(fd)
+        data = read_key_file(path, "the key that signs the ledger", 4096)
         try:
             key = load_pem_private_key(data, None)
         except (ValueError, TypeError):
