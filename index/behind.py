@@ -17,7 +17,7 @@ from index.catalog import Catalog
 from index.check import cameras_of
 from index.doom import BEHIND
 from index.environment import Environment, Table
-from index.registry import PREFIX, DocumentName, Registry, parse_object_key
+from index.registry import PREFIX, DocumentName, Registry, lift_number, parse_object_key
 from index.rows import CAMERA, KEY, segment_key
 from vault.errors import UsageError
 from vault.ids import CameraNumber, SegmentKey
@@ -29,12 +29,14 @@ _DAY_US = 86_400 * US
 
 @dataclass(slots=True)
 class Ahead:
-    """What the store names and the index does not know: `segments`, `documents` are counts, `epochs` the highest by camera."""
+    """What the store names and the index does not know: `segments`, `documents` are counts, `epochs` the highest by camera, `numbers`
+    the highest document by kind, of those kinds that are numbered."""
 
     segments: int = 0
     documents: int = 0
     number: int = 0
     epochs: dict[CameraNumber, int] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_behind(self) -> bool:
@@ -64,6 +66,9 @@ def ahead(environment: Environment, registry: Registry, store: ObjectStore, now_
         newest[name] = max(version, newest.get(name, 0))
     with environment.read() as txn:
         found.documents = sum(version > registry.version(txn, name) for name, version in newest.items())
+    for name in newest:
+        if name.name.isdecimal() and name.kind != "sites":
+            found.numbers[name.kind] = max(int(name.name), found.numbers.get(name.kind, 0))
     given = {CameraNumber(int(name.name)) for name in newest if name.kind == "cameras" and name.name.isdecimal()}
     unknown = list(_unknown(environment, store, sorted(given.union(cameras_of(environment))), now_us))
     found.segments = len(unknown)
@@ -78,6 +83,8 @@ def make_safe(environment: Environment, catalog: Catalog, found: Ahead) -> None:
         return
     with environment.write("behind store") as txn:
         lift_numbers(txn, CameraNumber(found.number))
+        for kind, number in found.numbers.items():
+            lift_number(txn, kind, number)
         txn.put(Table.META, BEHIND, b"\1")
     catalog.lift_epochs(found.epochs)
 

@@ -241,8 +241,9 @@ def import_(session: Session, file: Path, dry_run: bool) -> None:
     The first line names the columns: id and url, and if wanted site, name, transport, user, password. The text is UTF-8 or
     GB 18030. Problems are listed with their row, counted as a spreadsheet counts.
     """
+    from index.camera_checks import transport_problem
     from index.camera_table import MAX_FILE_BYTES, Problem, read_table
-    from index.cameras import NewCamera, transport_problem
+    from index.cameras import NewCamera
     from vault.files import store_error
     from vault.secrets import redact
 

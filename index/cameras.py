@@ -12,22 +12,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Literal
 
+from index.camera_checks import check_days, checked_site
 from index.environment import ReadTxn, Table, WriteTxn
-from index.registry import DocumentName, Fields, Registry, counter, set_counter
+from index.minima import NOTICE_US, put_raise
+from index.registry import DocumentName, Fields, Registry, counter, lift_number, set_counter
 from index.rows import CAMERA
-from index.sites import DEFAULT_SITE, site_of
+from index.sites import DEFAULT_SITE, kept, site_of
 from index.writes import note_first
 from vault.clock import Clock, SystemClock
-from vault.errors import Damaged, NotFound, UsageError
+from vault.config import Retention
+from vault.errors import Damaged, NotFound, Refused, UsageError
 from vault.ids import CameraId, CameraNumber, camera_id
-from vault.secrets import split_url
 
-TRANSPORTS: Final = ("auto", "tcp", "udp")
 MAX_IMPORT: Final = 20_000
 
 _LAST_NUMBER = b"last-camera-number"
-_MAX_SECRET_CHARS = 16_384
-_MAX_SITES_SHOWN = 10
 _BY_NUMBER = re.compile(r"#([0-9]{1,10})")
 
 
@@ -51,11 +50,28 @@ class NewCamera:
     name: str = ""
     transport: str = "auto"
     enabled: bool = True
+    gb_code: str = ""
+    interconnect: str = ""
+    approval_ref: str = ""
+    days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraLowering:
+    """Fewer days, by another site or by its own, announced: in force from `from_us` on."""
+
+    site: str
+    days: int
+    from_us: int
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A camera of the registry. `first_record_us`: when it was first to record, None when not yet."""
+    """A camera of the registry. `first_record_us`: when it was first to record, None when not yet.
+
+    `gb_code`: its 20 digits, or empty. `interconnect` and `approval_ref`: empty as its site's. `days` 0: as its site's.
+    """
 
     number: CameraNumber
     id: CameraId
@@ -68,6 +84,18 @@ class Camera:
     added_us: int
     removed_us: int | None = None
     first_record_us: int | None = None
+    gb_code: str = ""
+    interconnect: str = ""
+    approval_ref: str = ""
+    days: int = 0
+    lowering: CameraLowering | None = None
+
+    def at(self, now_us: int) -> Camera:
+        """The camera as it is in force now."""
+        low = self.lowering
+        if low is None or now_us < low.from_us:
+            return self
+        return replace(self, site=low.site, days=low.days, lowering=None)
 
     @property
     def is_removed(self) -> bool:
@@ -83,30 +111,36 @@ class Cameras:
     """The cameras over one registry. Every change is durable when the method returns."""
 
     def __init__(
-        self, registry: Registry, clock: Clock | None = None, recorded: Callable[[], CameraNumber | None] = lambda: None
+        self,
+        registry: Registry,
+        clock: Clock | None = None,
+        recorded: Callable[[], CameraNumber | None] = lambda: None,
+        retention: Retention | None = None,
     ) -> None:
         """`recorded`: the highest number that ever recorded here, whatever the index remembers."""
         self._registry = registry
         self._recorded = recorded
         self._env = registry.environment
         self._clock = clock or SystemClock()
+        self._retention = retention or Retention()
 
     def changes(self) -> int:
         """Rises with every change of the registry."""
         return self._registry.changes()
 
-    def add(self, new: NewCamera) -> Camera:
+    def add(self, new: NewCamera, by: str = "") -> Camera:
         """Raises UsageError for a bad field, an unknown site or an id that is taken."""
         now_us = self._clock.now_us()
         with self._env.write("add camera") as txn:
             self._check_free(txn, new)
+            self._check_code(txn, new)
             camera = _made(new, self._next_number(txn), now_us)
             set_counter(txn, _LAST_NUMBER, camera.number)
-            self._registry.write(txn, _name(camera.number), asdict(camera), now_us)
+            self._registry.write(txn, _name(camera.number), asdict(camera), now_us, by)
             txn.put(Table.NAMES, camera.id.encode(), CAMERA.pack(camera.number))
         return camera
 
-    def import_rows(self, rows: Sequence[NewCamera]) -> list[Camera]:
+    def import_rows(self, rows: Sequence[NewCamera], by: str = "") -> list[Camera]:
         """Add all of them or none. Raises UsageError that names every bad row by its position, the first being 1.
 
         The objects are made durable before the write lock is taken, under numbers reserved for them, so that recording does
@@ -121,11 +155,11 @@ class Cameras:
             set_counter(txn, _LAST_NUMBER, first + len(rows) - 1)
         cameras = [_made(new, CameraNumber(first + at), now_us) for at, new in enumerate(rows)]
         try:
-            prepared = [self._registry.prepare(_name(camera.number), asdict(camera), now_us) for camera in cameras]
+            prepared = [self._registry.prepare(_name(camera.number), 1, asdict(camera), now_us) for camera in cameras]
             with self._env.write("import cameras") as txn:
                 self._check_all(txn, rows)
                 for camera, raw in zip(cameras, prepared, strict=True):
-                    self._registry.put_row(txn, _name(camera.number), raw)
+                    self._registry.put_row(txn, _name(camera.number), raw, by)
                     txn.put(Table.NAMES, camera.id.encode(), CAMERA.pack(camera.number))
         except BaseException:
             self._registry.drop(_name(camera.number).object_key(1) for camera in cameras)
@@ -142,11 +176,19 @@ class Cameras:
         name: str | None = None,
         transport: str | None = None,
         enabled: bool | None = None,
+        gb_code: str | None = None,
+        interconnect: str | None = None,
+        approval_ref: str | None = None,
+        days: int | None = None,
+        by: str = "",
     ) -> Camera:
         """Change fields; None (for `secret`: KEEP) leaves one as it is. A secret belongs to its address: another `url` without
-        a secret of its own has none. Raises NotFound, UsageError."""
+        a secret of its own has none. What would keep its footage for less is announced, what keeps it for longer reaches the
+        footage that exists (`index.minima`). Raises NotFound, UsageError."""
 
-        def change(txn: WriteTxn, old: Camera) -> Camera:
+        def change(txn: WriteTxn, stored: Camera) -> Camera:
+            now_us = self._clock.now_us()
+            old = stored.at(now_us)
             moved = url is not None and url != old.url
             camera = replace(
                 old,
@@ -156,15 +198,33 @@ class Cameras:
                 name=old.name if name is None else name,
                 transport=old.transport if transport is None else transport,
                 enabled=old.enabled if enabled is None else enabled,
+                gb_code=old.gb_code if gb_code is None else gb_code,
+                interconnect=old.interconnect if interconnect is None else interconnect,
+                approval_ref=old.approval_ref if approval_ref is None else approval_ref,
+                days=old.days if days is None else days,
             )
-            self._check_fields(txn, camera)
-            return camera
+            at_site = checked_site(txn, self._registry, camera, now_us)
+            if days is not None:
+                check_days(camera, at_site, self._retention)
+            if camera.gb_code != old.gb_code:
+                self._check_code(txn, camera)
+            return self._announced(txn, old, camera, now_us, by)
 
-        return self._change(id_, change)
+        return self._change(id_, change, by)
 
-    def remove(self, id_: str) -> Camera:
+    def keep(self, id_: str, by: str = "") -> Camera:
+        """Take back what was announced. Raises NotFound, Refused."""
+
+        def change(_: WriteTxn, old: Camera) -> Camera:
+            if old.at(self._clock.now_us()).lowering is None:
+                raise Refused(f"camera {id_}: nothing is announced, or it took effect already")
+            return replace(old, lowering=None)
+
+        return self._change(id_, change, by)
+
+    def remove(self, id_: str, by: str = "") -> Camera:
         """Recording ends; footage, document and number stay. Raises NotFound."""
-        return self._change(id_, lambda _, old: replace(old, removed_us=self._clock.now_us(), enabled=False))
+        return self._change(id_, lambda _, old: replace(old, removed_us=self._clock.now_us(), enabled=False), by)
 
     def begin_recording(self, number: CameraNumber, at_us: int) -> Camera:
         """From `at_us` on it is to record; what is missing from then on is a gap. Later calls change nothing."""
@@ -176,7 +236,7 @@ class Cameras:
             note_first(txn, number, at_us)
             return old if old.first_record_us is not None else replace(old, first_record_us=at_us)
 
-        return self._change_number(number, change)
+        return self._change(f"#{number}", change, removed=True)
 
     def get(self, id_: str) -> Camera:
         """The camera of this id, or the last removed one that had it; `#7` is number 7, removed or not. Raises NotFound."""
@@ -211,81 +271,79 @@ class Cameras:
             raise NotFound(f"there is no camera {id_!r}; `camera list --all` shows those there are and were")
         return camera_from(fields)
 
-    def _change(self, id_: str, change: Callable[[WriteTxn, Camera], Camera]) -> Camera:
+    def _change(self, id_: str, change: Callable[[WriteTxn, Camera], Camera], by: str = "", *, removed: bool = False) -> Camera:
         with self._env.write("change camera") as txn:
             old = self._get(txn, id_)
-            if old.is_removed:
+            if old.is_removed and not removed:
                 raise NotFound(f"camera {id_!r} was removed; add it again to record it")
-            return self._put(txn, old, change(txn, old))
+            camera = change(txn, old)
+            if camera != old:
+                self._registry.write(txn, _name(camera.number), asdict(camera), self._clock.now_us(), by)
+            return camera
 
-    def _change_number(self, number: CameraNumber, change: Callable[[WriteTxn, Camera], Camera]) -> Camera:
-        with self._env.write("change camera") as txn:
-            fields = self._registry.fields(txn, _name(number))
-            if fields is None:
-                raise NotFound(f"there is no camera number {number}")
-            old = camera_from(fields)
-            return self._put(txn, old, change(txn, old))
-
-    def _put(self, txn: WriteTxn, old: Camera, camera: Camera) -> Camera:
-        if camera != old:
-            self._registry.write(txn, _name(camera.number), asdict(camera), self._clock.now_us())
-        return camera
+    def _announced(self, txn: WriteTxn, old: Camera, new: Camera, now_us: int, by: str) -> Camera:
+        """`new`, or where it would keep less: `new` with the site and days of `old`, and its own announced."""
+        if (new.site, new.days) == (old.site, old.days):
+            return new
+        (_, had), (_, has) = (
+            kept(camera.days, site_of(txn, self._registry, camera.site), self._retention, now_us) for camera in (old, new)
+        )
+        # Of a camera that never was to record there is nothing that anybody could rely on.
+        if has < had and old.first_record_us is not None:
+            return replace(
+                new, site=old.site, days=old.days, lowering=CameraLowering(new.site, new.days, now_us + NOTICE_US, by)
+            )  # fmt: skip
+        if has > had:
+            why = f"camera {new.id}: {had} to {has} days"
+            put_raise(
+                txn, self._registry, [new.number], has, self._retention.time_zone, by=by, why=why, at_us=now_us
+            )  # fmt: skip
+        return replace(new, lowering=None)
 
     def _check_all(self, txn: ReadTxn, rows: Sequence[NewCamera]) -> None:
         problems: list[str] = []
         seen: dict[str, int] = {}
+        codes = self._codes(txn) if any(new.gb_code for new in rows) else {}
         for at, new in enumerate(rows, 1):
             try:
                 if new.id in seen:
                     raise UsageError(f"id {new.id!r} stands in row {seen[new.id]} too")
                 self._check_free(txn, new)
+                if new.gb_code in codes:
+                    raise UsageError(f"camera {codes[new.gb_code]} has the GB code {new.gb_code}")
             except UsageError as error:
                 problems.append(f"row {at}: {error}")
             seen.setdefault(new.id, at)
+            if new.gb_code:
+                codes.setdefault(new.gb_code, new.id)
         if problems:
             more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
             raise UsageError(f"nothing was imported: {'; '.join(problems[:20])}{more}")
 
     def _check_free(self, txn: ReadTxn, new: NewCamera) -> None:
-        self._check_fields(txn, new)
+        now_us = self._clock.now_us()
+        check_days(new, checked_site(txn, self._registry, new, now_us), self._retention)
         raw = txn.get(Table.NAMES, new.id.encode())
         fields = None if raw is None else self._registry.fields(txn, _name(CameraNumber(CAMERA.unpack(raw)[0])))
         if fields is not None and not camera_from(fields).is_removed:
             raise UsageError(f"there is a camera {new.id!r} already")
 
-    def _check_fields(self, txn: ReadTxn, camera: NewCamera | Camera) -> None:
-        camera_id(camera.id)
-        parts = split_url(camera.url)
-        if parts.user is not None or parts.password is not None:
-            raise UsageError(f"camera {camera.id}: its URL still has a user or password in it; give them sealed")
-        if site_of(txn, self._registry, camera.site) is None:
-            known = [str(fields["id"]) for fields in self._registry.all_fields(txn, "sites")]
-            more = f" and {len(known) - _MAX_SITES_SHOWN} more" if len(known) > _MAX_SITES_SHOWN else ""
-            raise UsageError(
-                f"camera {camera.id}: there is no site {camera.site[:80]!r}; "
-                f"there are: {', '.join(known[:_MAX_SITES_SHOWN]) or 'none'}{more}"
-            )
-        if camera.transport not in TRANSPORTS:
-            raise UsageError(f"camera {camera.id}: transport {camera.transport[:20]!r} is not one of {', '.join(TRANSPORTS)}")
-        if problem := transport_problem(camera.url, camera.transport):
-            raise UsageError(f"camera {camera.id}: {problem}")
-        if len(camera.name) > 200 or not camera.name.isprintable():
-            raise UsageError(f"camera {camera.id}: a name has at most 200 printable characters")
-        if camera.secret is not None and len(camera.secret) > _MAX_SECRET_CHARS:
-            raise UsageError(f"camera {camera.id}: its sealed credentials are longer than {_MAX_SECRET_CHARS} characters")
+    def _check_code(self, txn: ReadTxn, camera: NewCamera | Camera) -> None:
+        if camera.gb_code and (other := self._codes(txn).get(camera.gb_code)):
+            raise UsageError(f"camera {camera.id}: camera {other} has the GB code {camera.gb_code}")
 
-
-def transport_problem(url: str, transport: str) -> str | None:
-    """Why this transport means nothing for this address."""
-    if transport == "tcp" and url.lower().startswith("rtp://"):
-        return "rtp:// comes over UDP only; leave its transport at auto"
-    return None
+    def _codes(self, txn: ReadTxn) -> dict[str, str]:
+        """By GB code, the cameras that are there."""
+        cameras = map(camera_from, self._registry.all_fields(txn, "cameras"))
+        return {camera.gb_code: camera.id for camera in cameras if camera.gb_code and not camera.is_removed}
 
 
 def camera_from(fields: Fields) -> Camera:
     """The camera of a document's fields. Raises Damaged; never quotes them."""
     try:
         removed, first, secret = fields["removed_us"], fields["first_record_us"], fields["secret"]
+        # What format 1 did not know is empty.
+        low = fields.get("lowering")
         return Camera(
             CameraNumber(int(fields["number"])),
             camera_id(str(fields["id"])),
@@ -298,6 +356,11 @@ def camera_from(fields: Fields) -> Camera:
             int(fields["added_us"]),
             None if removed is None else int(removed),
             None if first is None else int(first),
+            str(fields.get("gb_code", "")),
+            str(fields.get("interconnect", "")),
+            str(fields.get("approval_ref", "")),
+            int(fields.get("days", 0)),
+            None if low is None else CameraLowering(**low),
         )
     except (KeyError, TypeError, ValueError, UsageError):
         raise Damaged("a camera in the registry lacks a field; run `index rebuild`") from None
@@ -315,7 +378,7 @@ def adopt_camera(txn: WriteTxn, camera: Camera) -> None:
 
 def lift_numbers(txn: WriteTxn, last: CameraNumber) -> None:
     """Numbers up to `last` were given, whatever the index remembers."""
-    set_counter(txn, _LAST_NUMBER, max(counter(txn, _LAST_NUMBER), last))
+    lift_number(txn, "cameras", last)
 
 
 def camera_document(number: CameraNumber) -> DocumentName:
@@ -328,5 +391,6 @@ _name = camera_document
 
 def _made(new: NewCamera, number: CameraNumber, now_us: int) -> Camera:
     return Camera(
-        number, camera_id(new.id), new.url, new.secret, new.site, new.name, new.transport, new.enabled, now_us
+        number, camera_id(new.id), new.url, new.secret, new.site, new.name, new.transport, new.enabled, now_us,
+        gb_code=new.gb_code, interconnect=new.interconnect, approval_ref=new.approval_ref, days=new.days,
     )  # fmt: skip

@@ -131,9 +131,10 @@ def _removal_of(txn: ReadTxn, segments: SegmentWriter, raw_key: bytes, raw: byte
     if row.min_until_us == 0 or sentence.at_us < row.min_until_us:
         until = format_us(row.min_until_us) if row.min_until_us else "a time not known yet"
         yield Finding(Severity.ERROR, "I4", camera, ids, f"doomed at {format_us(sentence.at_us)}, to be kept until {until}")
-    hold = holding(txn, row, sentence.at_us)
+    # A hold that was placed when its deletion had begun came too late, and whoever placed it was told so.
+    hold = holding(txn, row, sentence.at_us) if row.state is State.DOOMED else None
     if hold is not None:
-        yield Finding(Severity.ERROR, "I4", camera, ids, f"{row.state.name.lower()} although hold {hold.id} keeps it")
+        yield Finding(Severity.ERROR, "I4", camera, ids, f"doomed although hold {hold.id} keeps it")
 
 
 def check_usage(environment: Environment, progress: Progress = no_progress) -> Iterator[Finding]:

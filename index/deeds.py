@@ -14,6 +14,7 @@ from vault.secrets import BLANK, redact
 MAX_DOCUMENT_BYTES = 24 * 1024
 """A change of a longer one is told by the names of its fields; the hash of the document stands for the rest."""
 
+_KINDS = {"holds": Kind.HOLD, "raises": Kind.POLICY}
 _SECRET = re.compile(r"(?i)secret|passw|token|credential|private_key|api_key")
 
 
@@ -29,7 +30,7 @@ def change(
         body["changed"] = {field: [_shown(field, (old or {}).get(field)), _shown(field, new.get(field))] for field in changed}
     else:
         body["changed_fields"] = [field[:100] for field in changed[:100]]
-    return NewEntry(Kind.HOLD if kind == "holds" else Kind.REGISTRY, actor, _subject(kind, name, new), body)
+    return NewEntry(_KINDS.get(kind, Kind.REGISTRY), actor, _subject(kind, name, new), body)
 
 
 def _subject(kind: str, name: str, fields: Mapping[str, Any]) -> dict[str, Value]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from index.environment import ReadTxn, Table, WriteTxn
 from index.gaps import expire, explain
+from index.minima import raised
 from index.pins import pinning
 from index.restoring import keeps_everything
 from index.rows import CAMERA, KEY, SegmentRow, State, segment_key
@@ -121,10 +122,11 @@ def objection_to_doom(txn: ReadTxn, row: SegmentRow, now_us: int) -> str | None:
     unrestored = keeps_everything(txn)
     if unrestored is not None:
         return unrestored
-    if row.min_until_us == 0:
+    min_until_us = raised(txn, row)
+    if min_until_us == 0:
         return "its minimum is not known yet, which means keep"
-    if now_us < row.min_until_us:
-        return f"it is inside its minimum until {format_us(row.min_until_us)}"
+    if now_us < min_until_us:
+        return f"it is inside its minimum until {format_us(min_until_us)}"
     hold = holding(txn, row, now_us)
     return f"hold {hold.id} keeps it" if hold else None
 
@@ -153,9 +155,9 @@ def spare(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow) -> str | None
 
 
 def mark_deleting(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, batch: str, mono_us: int) -> str | None:
-    """Doomed to deleting, unless a hold or a pin came in between; None, or why not. A repeat must name the same batch.
+    """Doomed to deleting, unless a hold, a raise or a pin came in between; None, or why not. A repeat must name the same batch.
 
-    What a hold keeps is spared here too: whoever placed it may have been cut short before that. Whether a hold has expired is
+    What a hold or a raise keeps is spared here too: whoever made it may have been cut short before that. What has expired is
     asked of the moment of the doom, which was a confirmed one.
     """
     raw = txn.get(Table.DOOMED, segment_key(row.key))
@@ -164,10 +166,10 @@ def mark_deleting(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, batch
     sentence = Sentence.unpack(raw)
     if row.state is State.DELETING:
         return None if sentence.batch == batch else f"batch {sentence.batch} is deleting it"
-    hold = holding(txn, row, sentence.at_us)
-    if hold:
+    why_not = objection_to_doom(txn, row, sentence.at_us)
+    if why_not is not None:
         spare(txn, segments, row)
-        return f"hold {hold.id} keeps it"
+        return why_not
     pin = pinning(txn, row, mono_us)
     if pin:
         return f"{pin.owner} is reading it"

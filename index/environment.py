@@ -62,6 +62,7 @@ class Table(enum.IntEnum):
     STALE = 20
     MANIFESTS = 21
     HOURS = 22
+    RAISES = 23
 
 
 class ReadTxn:

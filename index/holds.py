@@ -15,7 +15,7 @@ from typing import Any, Final
 from index.catalog import MAX_ROWS, Catalog
 from index.doom import Hold, Outcome, delete_hold, doomed_under, put_hold, spare
 from index.environment import ReadTxn, WriteTxn
-from index.registry import DocumentName, Fields, Registry, counter, set_counter
+from index.registry import DocumentName, Fields, Registry, counter, lift_number, set_counter
 from index.texts import text_field
 from index.writes import SegmentWriter
 from vault.clock import Clock, SystemClock
@@ -196,7 +196,7 @@ class Holds:
 
     def _write(self, txn: WriteTxn, order: Order, act: Act | None) -> None:
         assert act is not None
-        self._registry.write(txn, _name(order.number), asdict(order), act.at_us)
+        self._registry.write(txn, _name(order.number), asdict(order), act.at_us, act.by)
 
     def _keep(self, txn: WriteTxn, order: Order) -> Outcome:
         """The document, its rows, and as much sparing as one transaction may do."""
@@ -226,13 +226,11 @@ def person(by: str) -> str:
 
 def restore_holds(txn: WriteTxn, documents: Iterable[Fields]) -> None:
     """Put back what the index makes of these documents, all that are in the registry. Raises Damaged."""
-    last = counter(txn, _LAST_NUMBER)
     for order in map(order_from, documents):
-        last = max(last, order.number)
+        lift_number(txn, KIND, order.number)
         if order.released is None:
             for hold in order.rows():
                 put_hold(txn, hold)
-    set_counter(txn, _LAST_NUMBER, last)
 
 
 def order_from(fields: Fields) -> Order:

@@ -50,7 +50,7 @@ class Node:
 
     @property
     def cameras(self) -> Cameras:
-        return Cameras(self.registry, self.clock, self.spool.last_camera)
+        return Cameras(self.registry, self.clock, self.spool.last_camera, self.config.retention)
 
     @property
     def ledger(self) -> Ledger:
@@ -62,7 +62,7 @@ class Node:
 
     @property
     def sites(self) -> Sites:
-        return Sites(self.registry, self.clock)
+        return Sites(self.registry, self.clock, self.config.retention)
 
     @property
     def holds(self) -> Holds:

@@ -12,6 +12,7 @@ from typing import Final
 from index.cameras import adopt_camera, camera_document, camera_from
 from index.environment import Environment, WriteTxn
 from index.holds import restore_holds
+from index.minima import restore_raises
 from index.registry import PREFIX, DocumentName, Fields, Registry, decode, parse_object_key
 from index.restoring import Progress, put_progress
 from index.sites import site_from
@@ -41,6 +42,7 @@ RESTORE: Final[dict[str, Callable[[WriteTxn, Sequence[Fields]], None]]] = {
     "cameras": _cameras,
     "sites": _sites,
     "holds": restore_holds,
+    "raises": restore_raises,
 }
 """By kind. Each is called once, with the fields of all its documents, after their rows are written."""
 

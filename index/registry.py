@@ -2,7 +2,7 @@
 
 Order of a change: the object is durable in the spool, then the index commits, then the caller is told. A crash between the
 two leaves an object of a version that the index does not know: it was never acknowledged, is never uploaded, and the next
-change of that document replaces it. What the fields mean is in `index.cameras`, `index.sites` and `index.holds`.
+change of that document replaces it. What the fields mean is in `index.cameras`, `index.sites`, `index.holds` and `index.minima`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from index.outbox import actor_here, record
 from vault.errors import Damaged, StoreError, UsageError
 from vault.store.interface import ObjectStore
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+_READABLE: Final = (1, 2)
+"""Format 2 has fields of sites and cameras that a program of format 1 would drop at the next change."""
 PREFIX: Final = "registry/"
 Fields = dict[str, Any]
 
 _CHANGES = b"registry-changes"
-_OBJECT = re.compile(r"registry/(cameras|sites|holds)/([A-Za-z0-9][A-Za-z0-9._-]{0,63})/([0-9]{10})\.json")
+_OBJECT = re.compile(r"registry/(cameras|sites|holds|raises)/([A-Za-z0-9][A-Za-z0-9._-]{0,63})/([0-9]{10})\.json")
 _MAX_OBJECT_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentName:
-    """What a document is called: `kind` is `cameras`, `sites` or `holds`; `name` a ten-digit number, or a site's id."""
+    """What a document is called: `kind` is `cameras`, `sites`, `holds` or `raises`; `name` a ten-digit number, or a site's id."""
 
     kind: str
     name: str
@@ -71,8 +73,8 @@ def decode(raw: bytes, where: str) -> tuple[DocumentName, int, Fields]:
             raise ValueError("too long")
         whole = json.loads(raw)
         version, fields = whole["version"], whole["fields"]
-        if whole["format"] != FORMAT or type(version) is not int or version < 1 or not isinstance(fields, dict):
-            raise ValueError("not format 1")
+        if whole["format"] not in _READABLE or type(version) is not int or version < 1 or not isinstance(fields, dict):
+            raise ValueError("not a format we know")
         name = DocumentName(str(whole["kind"]), str(whole["name"]))
         parse_object_key(name.object_key(version))
     except (ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
@@ -110,21 +112,16 @@ class Registry:
         raw = txn.get(Table.REGISTRY, name.row_key)
         return 0 if raw is None else decode(raw, name.row_key.decode())[1]
 
-    def write(self, txn: WriteTxn, name: DocumentName, fields: Fields, changed_us: int) -> None:
-        """The next version of a document: durable in the spool when this returns, in the index when `txn` commits."""
-        version = self.version(txn, name) + 1
-        raw = encode(name, version, changed_us, fields)
-        key = name.object_key(version)
-        if self._waiting.stat(key) is not None:
-            self.drop([key])
-        self._waiting.put_bytes(key, raw)
-        self.put_row(txn, name, raw)
+    def write(self, txn: WriteTxn, name: DocumentName, fields: Fields, changed_us: int, by: str = "") -> None:
+        """The next version of a document: durable in the spool when this returns, in the index when `txn` commits. `by`: who
+        changes it, where that is not the registry's own actor."""
+        self.put_row(txn, name, self.prepare(name, self.version(txn, name) + 1, fields, changed_us), by)
 
-    def put_row(self, txn: WriteTxn, name: DocumentName, raw: bytes) -> None:
+    def put_row(self, txn: WriteTxn, name: DocumentName, raw: bytes, by: str = "") -> None:
         """The row alone, for an object that is durable already; the ledger hears of it."""
         _, version, new = decode(raw, name.row_key.decode())
         old = self.fields(txn, name)
-        record(txn, change(name.kind, name.name, version, raw, old, new, self._actor), _changed_us(raw))
+        record(txn, change(name.kind, name.name, version, raw, old, new, by or self._actor), _changed_us(raw))
         self.restore_row(txn, name, raw)
 
     def restore_row(self, txn: WriteTxn, name: DocumentName, raw: bytes) -> None:
@@ -132,10 +129,14 @@ class Registry:
         txn.put(Table.REGISTRY, name.row_key, raw)
         set_counter(txn, _CHANGES, counter(txn, _CHANGES) + 1)
 
-    def prepare(self, name: DocumentName, fields: Fields, changed_us: int) -> bytes:
-        """The first version of a document under a name that nobody else has, durable in the spool; for `put_row`."""
-        raw = encode(name, 1, changed_us, fields)
-        self._waiting.put_bytes(name.object_key(1), raw)
+    def prepare(self, name: DocumentName, version: int, fields: Fields, changed_us: int) -> bytes:
+        """A version of a document that nobody else writes meanwhile, durable in the spool; for `put_row`. An object of this
+        version that was never acknowledged is replaced."""
+        key = name.object_key(version)
+        if self._waiting.stat(key) is not None:
+            self.drop([key])
+        raw = encode(name, version, changed_us, fields)
+        self._waiting.put_bytes(key, raw)
         return raw
 
     def pending(self) -> list[str]:
@@ -168,6 +169,12 @@ def counter(txn: ReadTxn, name: bytes) -> int:
     """A number in the index's own table, 0 before it was first set."""
     raw = txn.get(Table.META, name)
     return 0 if raw is None else int.from_bytes(raw, "big")
+
+
+def lift_number(txn: WriteTxn, kind: str, last: int) -> None:
+    """Numbers of documents of this kind were given up to `last`, whatever the index remembers."""
+    name = f"last-{kind.removesuffix('s')}-number".encode()
+    set_counter(txn, name, max(counter(txn, name), last))
 
 
 def set_counter(txn: WriteTxn, name: bytes, value: int) -> None:

@@ -55,7 +55,7 @@ class State(enum.IntEnum):
 # A table is several times as fast as calling the enumeration, and a lookup makes three of them.
 _PLACES = {int(item): item for item in Place}
 _STATES = {int(item): item for item in State}
-_FLAGS = {value: SegmentFlag(value) for value in range(16)}
+_FLAGS = {value: SegmentFlag(value) for value in range(64)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from index.environment import ReadTxn, Table, WriteTxn
 from index.expiry import ExpiryTally
 from index.interned import Interned, InternedText
+from index.minima import raised
 from index.rows import (
     CAMERA,
     KEY,
@@ -152,7 +153,7 @@ class SegmentWriter:
             new.tail_bytes,
             params_id,
             new.site_class,
-            new.min_until_us,
+            raised(txn, new),
             new.flags,
             place,
             State.COMMITTED,

@@ -23,7 +23,7 @@ from vault.errors import StreamvaultError
 from vault.ids import CameraNumber
 from vault.logs import Log
 from vault.media import SegmentInfo
-from vault.retain import min_until_us
+from vault.retain import day_flags, min_until_us
 from vault.spool import Spool, append, overwrite
 from vault.timebase import US
 
@@ -200,9 +200,8 @@ class Closer:
             keep = self._keep_of(file.camera)
             closed_us = self._clock.now_us()
             until_us = min_until_us(job.end_us, closed_us, keep.days, self._zone) if self._believed else 0
-            info = SegmentInfo(
-                file.opened.head, job.end_us, closed_us, keep.site_class, until_us, job.flags, job.clock_offset_us
-            )
+            flags = job.flags | day_flags(job.end_us, closed_us, self._zone)
+            info = SegmentInfo(file.opened.head, job.end_us, closed_us, keep.site_class, until_us, flags, job.clock_offset_us)
             tail = file.builder.closing(info, job.end_dts)
             file.size_bytes = append(file.fd, file.size_bytes, [tail])
         except Exception as error:  # whatever it is, it concerns this file only

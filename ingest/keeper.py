@@ -15,6 +15,7 @@ from index.cameras import Camera
 from index.credentials import camera_url
 from index.guard import IndexGuard
 from index.node import Node
+from index.sites import kept
 from ingest.closer import Keep
 from ingest.messages import CameraSpec
 from ingest.reasons import Reason
@@ -24,6 +25,7 @@ from vault.ids import CameraNumber
 from vault.logs import Log
 from vault.media import GapBefore
 from vault.secrets import CredentialBox, SplitUrl
+from vault.timebase import MAX_US
 
 log = Log("ingest.keeper")
 
@@ -89,6 +91,7 @@ class Keeper:
         self._box = box
         self.guard = IndexGuard(node.environment, node.clock)
         self._changes = -1
+        self._lowered_us = 0
         self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keeps: dict[CameraNumber, Keep] = {}
@@ -146,22 +149,21 @@ class Keeper:
 
     def refresh(self) -> None:
         """Read the registry again if it changed."""
-        changes = self._cameras.changes()
-        if changes == self._changes:
+        changes, now_us = self._cameras.changes(), self._node.clock.now_us()
+        if changes == self._changes and now_us < self._lowered_us:
             return
         sites = {site.id: site for site in self._sites.list()}
-        days = self._node.config.retention.days
+        cameras = self._cameras.list(removed=True)
         wanted: dict[CameraNumber, Wanted] = {}
-        for camera in self._cameras.list(removed=True):
-            site = sites.get(camera.site)
-            # In doubt the longest there is: a site that is not there is a fault, and no reason to keep less.
-            keep = Keep("key", days("key"))
-            if site is not None:
-                keep = Keep(site.site_class, max(site.retain_days, days(site.site_class)))
+        for camera in (camera.at(now_us) for camera in cameras):
+            keep = Keep(*kept(camera.days, sites.get(camera.site), self._node.config.retention, now_us))
             self._keeps[camera.number] = keep
             if camera.records:
-                # When it first recorded is our own note, not a change that somebody made.
-                wanted[camera.number] = Wanted(replace(camera, first_record_us=None), keep)
+                # When it first recorded is our own note, not a change that somebody made; what is announced is none yet.
+                wanted[camera.number] = Wanted(replace(camera, first_record_us=None, lowering=None), keep)
+        # What was announced takes effect without a change of the registry.
+        announced = [item.lowering for item in sites.values()] + [item.lowering for item in cameras]
+        self._lowered_us = min((low.from_us for low in announced if low and low.from_us > now_us), default=MAX_US)
         self._enabled, self._changes = wanted, changes
         self._choose_wanted()
 

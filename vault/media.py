@@ -120,6 +120,10 @@ class SegmentFlag(enum.IntFlag):
     """RTP packets were missing in what it was made from."""
     CLOCK_UNCONFIRMED = 8
     """The host clock was not confirmed; `min_until_us` is unknown (0), which means keep."""
+    CLOSED_NEXT_DAY = 16
+    """Closed on the local day after the one it ended on; its days count from then."""
+    CLOSED_LATER = 32
+    """Closed later than that."""
 
 
 @dataclass(frozen=True, slots=True)

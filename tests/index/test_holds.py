@@ -21,6 +21,7 @@ from tests.support.indexing import CAMERA, DAY_US, MINUTE_US, OTHER, T0, minutes
 from vault.clock import ManualClock
 from vault.errors import Damaged, NotFound, Refused, UsageError
 from vault.ids import CameraNumber, SegmentKey
+from vault.ledger.entry import decode_entry
 from vault.store.local import LocalStore
 from vault.timebase import US, Interval
 
@@ -191,6 +192,15 @@ def test_every_change_is_a_document_of_the_next_version(registry: Registry, hold
     holds.release(order.number, by="Li")
     holds.confirm(order.number, by="Wang")
     assert registry.pending() == [f"registry/holds/0000000001/{version:010d}.json" for version in (1, 2, 3, 4)]
+
+
+def test_the_ledger_hears_who_did_what(registry: Registry, holds: Holds) -> None:
+    order = place(holds)
+    holds.release(order.number, by="Li")
+    holds.confirm(order.number, by="王警官")
+    with registry.environment.read() as txn:
+        entries = [decode_entry(raw) for _, raw in txn.scan(Table.OUTBOX)]
+    assert [(entry.kind, entry.actor) for entry in entries] == [("hold", "Li"), ("hold", "Li"), ("hold", "王警官")]
 
 
 def test_documents_alone_put_back_rows_and_numbers(

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vault.errors import UsageError
-from vault.retain import min_until_us
+from vault.media import SegmentFlag
+from vault.retain import day_flags, min_until_us, raised_until_us
 from vault.timebase import MAX_US, format_us
 
 DAY_US = 86_400_000_000
@@ -81,3 +82,38 @@ def test_days_and_times_out_of_bounds_are_refused(at_us: int, days: int) -> None
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "America/Havana"])
 def test_the_end_of_the_calendar_is_kept_to_its_end(zone: str) -> None:
     assert min_until_us(MAX_US, 0, 36_500, ZoneInfo(zone)) == MAX_US
+
+
+ZONES = st.sampled_from(["UTC", "Asia/Shanghai", "Europe/Berlin", "Africa/Cairo", "America/Havana", "Australia/Lord_Howe"])
+
+
+@given(
+    end_us=st.integers(us("2000-01-01"), us("2200-01-01")),
+    late_us=st.integers(0, 5 * DAY_US),
+    had=st.integers(30, 400),
+    days=st.integers(30, 400),
+    zone=ZONES,
+    recovered=st.booleans(),
+)
+def test_a_raised_minimum_is_exact_and_where_the_day_of_close_is_not_told_never_lower(
+    end_us: int, late_us: int, had: int, days: int, zone: str, recovered: bool
+) -> None:
+    place = ZoneInfo(zone)
+    closed_us = end_us + late_us
+    was, exact = min_until_us(end_us, closed_us, had, place), min_until_us(end_us, closed_us, max(had, days), place)
+    flags = day_flags(end_us, closed_us, place) | (SegmentFlag.RECOVERED if recovered else SegmentFlag.NONE)
+    raised = raised_until_us(end_us, was, flags, 30, days, place)
+    told = not flags & (SegmentFlag.CLOSED_LATER | SegmentFlag.RECOVERED)
+    if told or had == 30:
+        assert raised == exact
+    assert exact <= raised <= min_until_us(end_us, closed_us, max(had, days + had - 30), place)
+
+
+def test_flags_tell_how_many_local_days_later_a_segment_was_closed() -> None:
+    zone = ZoneInfo("Asia/Shanghai")
+    ended = us("2026-11-22T23:59:59.999999", "Asia/Shanghai")
+    flags = [day_flags(ended, ended + late_us, zone) for late_us in (-5, 0, 1, DAY_US, DAY_US + 1, 400 * DAY_US)]
+    assert flags == [
+        SegmentFlag.NONE, SegmentFlag.NONE, SegmentFlag.CLOSED_NEXT_DAY, SegmentFlag.CLOSED_NEXT_DAY,
+        SegmentFlag.CLOSED_LATER, SegmentFlag.CLOSED_LATER,
+    ]  # fmt: skip
