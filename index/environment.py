@@ -8,12 +8,12 @@ What the tables hold is in `index/SCHEMA.md`; nothing here knows a row.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,17 +23,16 @@ import lmdb
 from index.filesystem import disk_space, preallocate, refuse_network
 from index.holder import Stamp, WriteHolder, current_holder, lock_owner
 from index.readers import Reader, parse_readers
+from index.space import FIRST_BYTES, KEEP_FREE, Space
 from vault.clock import Clock, SystemClock
 from vault.errors import Busy, Damaged, StoreError, StoreFull, StreamvaultError, UsageError
+from vault.files import store_error
 
 MIB = 1024 * 1024
 DEFAULT_MAP_BYTES = 256 * 1024 * MIB
 """Address space only: room for a billion rows; the file grows as it is used."""
-FIRST_BYTES = 16 * MIB
 MAX_READERS = 512
 _ENGINE = 0
-_KEEP_FREE = 5
-"""One part in so many of the file is kept for transactions that free space."""
 
 
 class Table(enum.IntEnum):
@@ -169,32 +168,6 @@ class WriteTxn(ReadTxn):
         return self._txn.delete(key, db=self._dbs[table])
 
 
-@dataclass(frozen=True, slots=True)
-class Space:
-    """Bytes of the index: allowed, allocated on disk, ever used, in use by trees now; and what its disk has free."""
-
-    map_bytes: int
-    file_bytes: int
-    used_bytes: int
-    live_bytes: int
-    free_bytes: int
-
-    @property
-    def limit_bytes(self) -> int:
-        """How large the file can become: the map's size, or what the disk has room for."""
-        return min(self.map_bytes, self.file_bytes + self.free_bytes)
-
-    @property
-    def headroom_bytes(self) -> int:
-        """What may still be written before only transactions that free space are let in."""
-        return max(0, self.limit_bytes - self.limit_bytes // _KEEP_FREE - self.live_bytes)
-
-    @property
-    def is_tight(self) -> bool:
-        """Whether somebody should make room now, while the index still takes everything."""
-        return self.headroom_bytes < min(FIRST_BYTES, self.map_bytes // 4) + self.live_bytes // 4
-
-
 class Environment:
     """One a process. Thread-safe; a write waits for every other writer of the node.
 
@@ -213,7 +186,8 @@ class Environment:
         self._writer: int | None = None
         self._data = path / "data.mdb"
         if create:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _ours(f"making the index {path}"):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
         elif not self._data.exists() or not self._data.stat().st_size:
             raise Damaged(f"{path}: the index is missing; run `streamvault index rebuild`")
         refuse_network(path)
@@ -223,10 +197,13 @@ class Environment:
             )  # fmt: skip
         except lmdb.Error as error:
             raise converted(error, f"opening the index {path}") from error
-        self._stamp = Stamp(path / "writer.stamp")
-        # Closing any descriptor of lock.mdb drops the process's fcntl locks on it, which are what shows our read
-        # transactions to be alive. So this one is opened once and closed after the environment.
-        self._lock_file = os.open(path / "lock.mdb", os.O_RDONLY | os.O_CLOEXEC)
+        with _ours(f"opening the index {path}"), contextlib.ExitStack() as opened:
+            opened.callback(self._env.close)
+            self._stamp = Stamp(path / "writer.stamp")
+            # Closing any descriptor of lock.mdb drops the process's fcntl locks on it, which are what shows our read
+            # transactions to be alive. So this one is opened once and closed after the environment.
+            self._lock_file = os.open(path / "lock.mdb", os.O_RDONLY | os.O_CLOEXEC)
+            opened.pop_all()
         try:
             preallocate(self._data, min(FIRST_BYTES, map_bytes))
             self._dbs = [self._env.open_db(table.name.lower().encode()) for table in Table]
@@ -346,7 +323,7 @@ class Environment:
 
     def _make_room(self, txn: lmdb.Transaction[bytes], frees: bool) -> None:
         used = (self._env.info()["last_pgno"] + 1) * self.page_bytes
-        if used <= self._file_bytes - self._file_bytes // _KEEP_FREE:
+        if used <= self._file_bytes - self._file_bytes // KEEP_FREE:
             return
         wanted = min(self.map_bytes, self._file_bytes + max(FIRST_BYTES, self._file_bytes // 4 // MIB * MIB))
         try:
@@ -354,10 +331,10 @@ class Environment:
                 preallocate(self._data, wanted)
             self._file_bytes = max(self._file_bytes, self._data.stat().st_size)
         except StoreFull:
-            if not frees and self._live_bytes(txn) > self._file_bytes - self._file_bytes // _KEEP_FREE:
+            if not frees and self._live_bytes(txn) > self._file_bytes - self._file_bytes // KEEP_FREE:
                 raise
             return
-        if not frees and self._live_bytes(txn) > self.map_bytes - self.map_bytes // _KEEP_FREE:
+        if not frees and self._live_bytes(txn) > self.map_bytes - self.map_bytes // KEEP_FREE:
             raise StoreFull(
                 f"the index {self.path} is full: over four fifths of its map of {self.map_bytes} bytes; "
                 "set a larger map size, or let retention remove footage"
@@ -373,6 +350,15 @@ class Environment:
         return UsageError(
             f"the index {self.path} was opened by process {self._pid} and is used by its fork {os.getpid()}: start processes by spawn"
         )
+
+
+@contextlib.contextmanager
+def _ours(doing: str) -> Iterator[None]:
+    """Our error for an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise store_error(doing, error) from error
 
 
 def converted(error: lmdb.Error, doing: str = "using the index") -> StreamvaultError:

@@ -30,7 +30,7 @@ from tests.support.index_processes import (
 )
 from tests.support.indexing import T0
 from vault.clock import SystemClock
-from vault.errors import Busy, Damaged, Refused, StoreFull, UsageError
+from vault.errors import Busy, Damaged, Refused, StoreError, StoreFull, UsageError
 from vault.ids import CameraNumber
 from vault.timebase import Interval
 
@@ -75,6 +75,12 @@ def test_what_is_written_is_there_after_reopening(tmp_path: Path) -> None:
                 assert txn.get(Table.META, b"key") == (b"value" if turn else None)
             with opened.write("test") as txn:
                 txn.put(Table.META, b"key", b"value")
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="making the index"):
+        Environment(tmp_path / "file" / "index", MAP_BYTES)
 
 
 def test_a_failed_transaction_leaves_nothing(environment: Environment) -> None:
