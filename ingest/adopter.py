@@ -104,7 +104,10 @@ class Adopter:
             except BlockingIOError:
                 done.busy.append(key)
                 return None
-            return self._recover(key, done)
+            new = self._recover(key, done)
+            if new is not None and not self._spool.syncs_all_at_once:
+                os.fdatasync(fd)
+            return new
         finally:
             os.close(fd)
 
@@ -127,6 +130,8 @@ class Adopter:
         if not rows:
             return
         refused: set[SegmentKey] = set()
+        # Its writer may have been killed before its first sync: neither the file's name nor what is whole in it is durable.
+        self._spool.sync()
         try:
             self._catalog.commit(rows, adopt=True)
         except RowsRefused as error:

@@ -103,11 +103,15 @@ class Spool:
         """An existing file, open for reading and writing. Raises NotFound, StoreError. The caller owns the descriptor."""
         path = self.path_of(key)
         try:
-            return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             raise NotFound(f"{path}: not in the spool") from None
         except OSError as error:
             raise store_error(f"opening the spool file {path}", error) from error
+        # Whoever made it may have died before its name was synced.
+        self._note(self.root)
+        self._note(path.parent)
+        return fd
 
     def open_source(self, key: SegmentKey) -> FileSource:
         """A segment's file for reading. Raises NotFound (it may have moved to the store meanwhile), Damaged, StoreError."""
