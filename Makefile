@@ -82,7 +82,7 @@ powercuts: $(READY) ## as root: twenty power cuts while cameras record, on an ex
 	POWER_CUTS=20 $(PYTEST) tests/faults/test_power_cut.py
 
 crashpoints: $(READY) ## a short life hit at every single call that changes the disk (about ten minutes)
-	CRASH_POINTS=all $(PYTEST) -s tests/faults/test_crash_points.py
+	CRASH_POINTS=all $(PYTEST) --timeout=3600 -s tests/faults/test_crash_points.py
 
 bench: $(READY) ## the measured claims, side by side on this machine (benchmarks/README.md)
 	$(BIN)/python -m pytest -q benchmarks/bench_*.py

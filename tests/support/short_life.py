@@ -20,6 +20,7 @@ from ingest.adopter import Adopter
 from ingest.closer import Closer, Keep
 from ingest.jobs import Appended, Finished, Opened
 from ingest.keeper import Keeper
+from ingest.lanes import Lanes
 from ingest.uploader import Uploader
 from ingest.writer import Writer
 from vault.clock import ManualClock
@@ -89,6 +90,12 @@ def record(node: Node, clock: ManualClock, start_us: int, epoch: int, sequence: 
     return row.key
 
 
+def submit_here(lanes: Lanes[Any], job: Callable[[], Any]) -> None:
+    """Puts in this thread, in the place of `Lanes.submit`: strace counts the calls of each thread by themselves."""
+    lanes.busy += 1
+    lanes._results.put(job())
+
+
 def upload(node: Node) -> None:
     uploader = Uploader(node.spool, node.store, node.catalog, node.registry, node.clock)
     while uploader.run_once():
@@ -146,6 +153,7 @@ def opened_or_made(data: Path, clock: ManualClock) -> DataFolder:
 
 
 def main(data: Path, said: socket.socket) -> int:
+    Lanes.submit = submit_here  # type: ignore[method-assign]
     try:
         live(data, lambda what: said.sendall(json.dumps(what).encode()))
     except StreamvaultError as error:
