@@ -8,12 +8,14 @@ from collections.abc import Callable
 from contextlib import closing
 
 from index.environment import Environment
+from index.erased import ErasedSegments
 from index.rebuild import Rebuilt, can_go_on, rebuild
 from vault.clock import Clock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.errors import StreamvaultError
 from vault.files import store_error, sync_folder
+from vault.ledger.ledger import Ledger
 from vault.spool import Spool
 from vault.store.choose import open_store
 
@@ -37,6 +39,7 @@ def renew(
                 result = rebuild(
                     store, spool, fresh, progress,
                     hash_bytes=hash_bytes, map_bytes=config.index.map_bytes, clock=clock, origin=origin,
+                    erased=ErasedSegments(Ledger(folder.ledger, folder.ledger_key, clock)),
                 )  # fmt: skip
             if folder.index.exists():
                 shutil.rmtree(old, ignore_errors=True)

@@ -12,8 +12,11 @@ from index.environment import Environment, Table
 from index.outbox import Outbox, record
 from tests.support.index_processes import MAP_BYTES
 from vault.clock import ManualClock
+from vault.ids import SegmentKey
 from vault.ledger.entry import Kind, NewEntry
 from vault.ledger.ledger import Ledger, Receipt
+from vault.ledger.lists import write_list
+from vault.timebase import US
 
 NOW_US = 1_790_000_000_000_000
 
@@ -35,6 +38,15 @@ def entries(first: int, last: int) -> list[NewEntry]:
 def fill(ledger: Ledger, count: int, batch: int) -> list[Receipt]:
     """`count` entries, `batch` at a time."""
     return [ledger.append(entries(first, min(first + batch, count))) for first in range(0, count, batch)]
+
+
+def announce_deletion(ledger: Ledger, batch: str, keys: Sequence[SegmentKey]) -> str:
+    """As retention does before it deletes; the list's name."""
+    ref = write_list(ledger.folder, (one.object_key for one in keys))
+    body = {"from_us": keys[0].start_us, "to_us": keys[-1].start_us + 60 * US, "list": ref.value}
+    subject = {"batch": batch, "cameras": sorted({one.camera for one in keys})}
+    ledger.append([NewEntry(Kind.DELETION, "retention@test", subject, body, id=f"deletion:{batch}")])
+    return ref.sha256
 
 
 def small_files(size_bytes: int) -> mock._patch[int]:
