@@ -169,7 +169,7 @@ def test_nothing_is_doomed_before_all_is_back_nor_while_a_document_that_may_forb
         return Catalog(environment).doom([key], at_us=T0 + 60 * DAY_US, reason="past its minimum").refused
 
     vault.store.put_bytes("registry/holds/case-7/0000000001.json", b"not to be read")
-    run_until_killed(vault.folder, target, 6)
+    run_until_killed(vault.folder, target, 5)
     with Environment(target, MAP_BYTES) as environment:
         assert "being rebuilt" in doom(environment)[0][1]
     report, environment, _ = rebuilt(vault)
@@ -197,7 +197,7 @@ def test_killed_at_each_transaction_it_goes_on_and_ends_equal(vault: Vault) -> N
     target, ends = vault.folder / "rebuilt", []
     while not ends or ends[-1] == -signal.SIGKILL:
         # Each run begins, does one transaction more than nothing, and dies in the next.
-        ends.append(run_until_killed(vault.folder, target, 3))
+        ends.append(run_until_killed(vault.folder, target, 2))
         assert len(ends) < 40
     assert ends[-1] == 0
     assert len(ends) > 10
@@ -213,7 +213,7 @@ def test_killed_at_each_transaction_it_goes_on_and_ends_equal(vault: Vault) -> N
 def test_what_was_begun_from_another_state_is_not_gone_on_with(vault: Vault) -> None:
     live(vault, lambda: write_manifests(vault))
     target = vault.folder / "rebuilt"
-    run_until_killed(vault.folder, target, 4)
+    run_until_killed(vault.folder, target, 3)
     assert can_go_on(target, vault.store, "", MAP_BYTES)
     assert not can_go_on(target, vault.store, "another", MAP_BYTES)
     with pytest.raises(Refused, match="another state"):
