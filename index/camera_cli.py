@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from vault.console import Session, counted, json_option, pass_session, plain, print_fields, print_json, print_table, size_text
-from vault.errors import ConfigError, StreamvaultError, UsageError
+from vault.console import (
+    Session,
+    by_option,
+    counted,
+    json_option,
+    pass_session,
+    print_fields,
+    print_json,
+    print_table,
+    progress,
+    size_text,
+)
+from vault.errors import StreamvaultError, UsageError
 from vault.timebase import format_local, format_us
 
 if TYPE_CHECKING:
@@ -96,6 +107,23 @@ def sealed(url: str, credentials: tuple[str, str] | None, box: CredentialBox) ->
     return made.url, made.secret
 
 
+def registered_options(command: _F) -> _F:
+    """What the rule wants to be known of a camera, each None where nothing is said; and who says so."""
+    for option in (
+        by_option,
+        click.option(
+            "--days", type=int, help="For how long its footage is kept, if longer than its site's; 0 is as its site's."
+        ),
+        click.option("--approval-ref", help="Reference of the approval of another interconnect than GB/T 28181."),
+        click.option(
+            "--interconnect", type=click.Choice(("gb28181", "other")), help="How it is connected, if not as its site."
+        ),
+        click.option("--gb-code", help="Its 20 digits by GB/T 28181."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.group()
 def camera() -> None:
     """The cameras to record."""
@@ -104,14 +132,15 @@ def camera() -> None:
 @camera.command("add")
 @click.argument("camera_id", metavar="ID")
 @click.argument("url")
+@registered_options
 @click.option("--site", default=DEFAULT_SITE, show_default=True, help="Where it stands.")
 @click.option("--name", default="", help="What people call it.")
 @click.option("--transport", type=click.Choice(TRANSPORTS), default="auto", show_default=True, help="How RTP is carried.")
 @credential_options
 @pass_session
 def add(
-    session: Session, camera_id: str, url: str, site: str, name: str, transport: str,
-    credentials_file: Path | None, ask: bool, from_stdin: bool,
+    session: Session, /, camera_id: str, url: str, site: str, name: str, transport: str,
+    credentials_file: Path | None, ask: bool, from_stdin: bool, by: str, **said: Any,
 ) -> None:  # fmt: skip
     """Add a camera; a running `serve` begins to record it within seconds.
 
@@ -126,7 +155,7 @@ def add(
         public, secret = sealed(url, credentials, node.folder.credentials())
         if site == DEFAULT_SITE:
             node.sites.ensure_default()
-        added = node.cameras.add(NewCamera(camera_id, public, secret, site, name, transport))
+        added = node.cameras.add(NewCamera(camera_id, public, secret, site, name, transport, **_given(said)), by)
     click.echo(f"camera {added.id} added, number {added.number}, {added.url}")
 
 
@@ -171,7 +200,8 @@ def show(session: Session, camera_id: str, as_json: bool) -> None:
     print_fields(
         {
             "id": item.id, "number": item.number, "url": item.url, "credentials": "stored" if item.secret else "none",
-            "site": item.site, "name": item.name or None, "transport": item.transport, "state": _state(item, live),
+            "site": item.site, "days": item.days or None, "announced": _announced(item), "GB code": item.gb_code or None,
+            "interconnect": item.interconnect or None, "approval ref": item.approval_ref or None, "name": item.name or None, "transport": item.transport, "state": _state(item, live),
             "added": format_local(item.added_us),
             "removed": None if item.removed_us is None else format_local(item.removed_us),
             "to record since": None if item.first_record_us is None else format_local(item.first_record_us),
@@ -186,6 +216,8 @@ def show(session: Session, camera_id: str, as_json: bool) -> None:
 @camera.command("set")
 @click.argument("camera_id", metavar="ID")
 @click.option("--url", help="A new address. Without new credentials the stored ones go, since they were for the old one.")
+@registered_options
+@click.option("--keep", is_flag=True, help="Take back the shorter keeping that was announced.")
 @click.option("--site", help="Where it stands.")
 @click.option("--name", help="What people call it.")
 @click.option("--transport", type=click.Choice(TRANSPORTS), help="How RTP is carried.")
@@ -194,10 +226,15 @@ def show(session: Session, camera_id: str, as_json: bool) -> None:
 @credential_options
 @pass_session
 def set_(
-    session: Session, camera_id: str, url: str | None, site: str | None, name: str | None, transport: str | None,
+    session: Session, /, camera_id: str, url: str | None, site: str | None, name: str | None, transport: str | None,
     enabled: bool | None, no_credentials: bool, credentials_file: Path | None, ask: bool, from_stdin: bool,
+    keep: bool, by: str, **said: Any,
 ) -> None:  # fmt: skip
-    """Change what is said of a camera."""
+    """Change what is said of a camera.
+
+    Longer keeping, by --days or by another site, holds at once, for the footage that exists too. Shorter keeping is announced: it
+    takes effect 24 hours later, for what is recorded from then on, and --keep takes it back until then.
+    """
     from index.cameras import KEEP
     from index.credentials import camera_url
     from vault.secrets import join_url
@@ -213,75 +250,45 @@ def set_(
             if no_credentials:
                 address = join_url(address, None, None)
             url, secret = sealed(address, credentials, box)
+        if keep:
+            node.cameras.keep(camera_id, by)
         changed = node.cameras.set(
-            camera_id, url=url, secret=secret, site=site, name=name, transport=transport, enabled=enabled
+            camera_id, url=url, secret=secret, site=site, name=name, transport=transport, enabled=enabled, by=by, **_given(said)
         )
-    click.echo(f"camera {changed.id} changed")
+        raise_rows(session, node)
+    click.echo(f"camera {changed.id} changed" + (f"; {_announced(changed)}" if changed.lowering else ""))
 
 
 @camera.command("remove")
 @click.argument("camera_id", metavar="ID")
+@by_option
 @pass_session
-def remove(session: Session, camera_id: str) -> None:
+def remove(session: Session, camera_id: str, by: str) -> None:
     """End a camera's recording. What was recorded stays, and so does its number."""
     with open_session(session) as node:
-        removed = node.cameras.remove(camera_id)
+        removed = node.cameras.remove(camera_id, by)
     click.echo(
         f"camera {removed.id} is recorded no more; its footage stays, under '#{removed.number}' too when its id is given anew"
     )
 
 
-@camera.command("import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--dry-run", is_flag=True, help="Check the file and add nothing.")
-@pass_session
-def import_(session: Session, file: Path, dry_run: bool) -> None:
-    """Add all cameras of a CSV file, or none when one row of it is wrong.
+def raise_rows(session: Session, node: Node) -> None:
+    """Bring what was raised into the footage that exists; cut short, it is in force all the same and goes on later."""
+    from index.raising import Raising
 
-    The first line names the columns: id and url, and if wanted site, name, transport, user, password. The text is UTF-8 or
-    GB 18030. Problems are listed with their row, counted as a spreadsheet counts.
-    """
-    from index.camera_checks import transport_problem
-    from index.camera_table import MAX_FILE_BYTES, Problem, read_table
-    from index.cameras import NewCamera
-    from vault.files import store_error
-    from vault.secrets import redact
+    with progress(session, "raising minima") as line:
+        raised = Raising(node.environment, node.clock).run(line.advance)
+    if raised:
+        click.echo(f"{counted(raised, 'segment')} that exist are kept for longer now", err=True)
 
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        raise UsageError(f"{file}: no such file") from None
-    except OSError as error:
-        raise store_error(f"reading {file}", error) from error
-    lines, problems = read_table(data)
-    with open_session(session) as node:
-        box = node.folder.credentials()
-        taken = {item.id for item in node.cameras.list()}
-        node.sites.ensure_default()
-        sites = {site.id for site in node.sites.list()}
-        rows = []
-        for line in lines:
-            if line.id in taken:
-                problems.append(Problem(line.row, "there is a camera of this id already"))
-            if (line.site or DEFAULT_SITE) not in sites:
-                problems.append(Problem(line.row, f"there is no such site; known are {', '.join(sorted(sites)[:10])}"))
-            credentials = (line.user, line.password or "") if line.user is not None else None
-            try:
-                url, secret = sealed(line.url, credentials, box)
-            except UsageError as error:
-                problems.append(Problem(line.row, str(error)))
-                continue
-            if unusable := transport_problem(url, line.transport):
-                problems.append(Problem(line.row, unusable))
-            rows.append(NewCamera(line.id, url, secret, line.site or DEFAULT_SITE, line.name, line.transport))
-        for problem in sorted(problems, key=lambda problem: problem.row):
-            click.echo(f"{file}: row {problem.row}: {redact(plain(problem.text))}", err=True)
-        if problems:
-            raise ConfigError(f"{file}: {counted(len(problems), 'problem')}; nothing was imported")
-        if not dry_run:
-            node.cameras.import_rows(rows)
-    click.echo(f"{counted(len(rows), 'camera')} {'would be added' if dry_run else 'added'}")
+
+def _given(said: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _announced(item: Camera) -> str | None:
+    low = item.lowering
+    return None if low is None else f"site {low.site}, days {low.days or 'as its site'}, from {format_local(low.from_us)}"
 
 
 def _address(split: Any) -> str:
@@ -313,7 +320,7 @@ def _state(item: Camera, live: LiveState | None) -> str:
 
 
 def _as_json(item: Camera, live: LiveState | None) -> dict[str, Any]:
-    now = None
+    now, low = None, item.lowering
     if live is not None:
         to_us = live.recorded_to_us
         now = {
@@ -322,6 +329,8 @@ def _as_json(item: Camera, live: LiveState | None) -> dict[str, Any]:
         }  # fmt: skip
     return {
         "id": item.id, "number": item.number, "url": item.url, "credentials": item.secret is not None, "site": item.site,
+        "gb_code": item.gb_code, "interconnect": item.interconnect, "approval_ref": item.approval_ref, "days": item.days,
+        "announced": low and {"site": low.site, "days": low.days, "from": format_us(low.from_us), "by": low.by},
         "name": item.name, "transport": item.transport, "state": "removed" if item.is_removed else "on" if item.enabled else "off",
         "added": format_us(item.added_us), "removed": None if item.removed_us is None else format_us(item.removed_us),
         "first_record": None if item.first_record_us is None else format_us(item.first_record_us), "live": now,

@@ -1,29 +1,31 @@
-"""Cameras from a CSV file: bytes in, rows or row-numbered problems out. Whether a site or an id exists is the registry's to say.
+"""Cameras as rows of a CSV file, in and out. Whether a site or an id exists is the registry's to say.
 
-A row is numbered as a spreadsheet numbers it: the header line is row 1. No problem ever quotes a value: in a row that has
-slipped by a column any of them may be a password.
+No problem ever quotes a value: in a row that has slipped by a column any of them may be a password.
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+from index.csv_table import Problem, read_rows, write_rows
+from index.sites import INTERCONNECTS
+from index.texts import text_field
 from vault.errors import UsageError
+from vault.gbcode import camera_code
 from vault.ids import CameraId, camera_id
+from vault.retain import MAX_DAYS
 from vault.secrets import split_url
 
-MAX_FILE_BYTES = 64 * 1024 * 1024
-MAX_ROWS = 20_000
-MAX_PROBLEMS = 100
-"""After so many the file is some other file."""
-MAX_TEXT_CHARS = 200
+MAX_ROWS: Final = 20_000
+MAX_TEXT_CHARS: Final = 200
 
-COLUMNS = ("id", "url", "site", "name", "transport", "user", "password")
-REQUIRED = ("id", "url")
-TRANSPORTS = ("auto", "tcp", "udp")
+COLUMNS: Final = (
+    "id", "url", "site", "name", "transport", "user", "password", "gb_code", "interconnect", "approval_ref", "days", "record",
+)  # fmt: skip
+REQUIRED: Final = ("id", "url")
+TRANSPORTS: Final = ("auto", "tcp", "udp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,109 +40,46 @@ class CameraLine:
     transport: str
     user: str | None = field(repr=False)
     password: str | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with a row."""
-
-    row: int
-    text: str
+    gb_code: str = ""
+    interconnect: str = ""
+    approval_ref: str = ""
+    days: int = 0
+    record: bool = True
 
 
 def read_table(data: bytes) -> tuple[list[CameraLine], list[Problem]]:
-    """The cameras in the file and every problem with it: a file with one problem is not to be imported in part.
-
-    UTF-8 with or without a byte order mark, else GB 18030, as spreadsheets here write. Raises nothing.
-    """
-    text = _decode(data)
-    if isinstance(text, Problem):
-        return [], [text]
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    lines: list[CameraLine] = []
-    problems: list[Problem] = []
-    seen: dict[str, int] = {}
-    columns: list[str] | None = None
-    row = 0
-    while len(problems) < MAX_PROBLEMS:
-        row += 1
-        try:
-            cells = [cell.strip() for cell in next(reader)]
-        except StopIteration:
-            break
-        except csv.Error as error:
-            # What comes after a torn quote cannot be told apart from it.
-            problems.append(Problem(row, f"is not CSV: {error}"))
-            break
-        if columns is None:
-            columns, wrong = _header(cells)
-            if wrong:
-                return [], [Problem(row, wrong)]
-        elif any(cells):
-            if len(lines) >= MAX_ROWS:
-                problems.append(Problem(row, f"a file may hold at most {MAX_ROWS:,} cameras; split it"))
-                break
-            try:
-                line = _line(row, columns, cells)
-                if line.id in seen:
-                    raise UsageError(f"the id stands in row {seen[line.id]} already")
-                seen[line.id] = row
-                lines.append(line)
-            except UsageError as error:
-                problems.append(Problem(row, str(error)))
-    if not lines and not problems:
-        problems.append(
-            Problem(max(1, row - 1), f"there is no camera in the file; the first line names columns: {', '.join(COLUMNS)}")
-        )
-    return lines, problems
+    """The cameras in the file and every problem with it: a file with one problem is not to be imported in part. Raises nothing."""
+    return read_rows(data, COLUMNS, REQUIRED, _line, MAX_ROWS, "camera")
 
 
-def _decode(data: bytes) -> str | Problem:
-    if len(data) > MAX_FILE_BYTES:
-        return Problem(1, f"the file is longer than {MAX_FILE_BYTES:,} bytes")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return Problem(1, "the file is UTF-16; save it as CSV in UTF-8 or GB 18030")
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" in text:
-            return Problem(1, "the file has NUL bytes in it; it is no CSV")
-        return text
-    return Problem(1, "the file is neither UTF-8 nor GB 18030")
+def write_table(lines: Iterable[CameraLine]) -> bytes:
+    """The file that `read_table` reads these lines from."""
+    return write_rows(
+        COLUMNS,
+        (
+            (
+                line.id, line.url, line.site or "", line.name, line.transport, line.user or "", line.password or "", line.gb_code,
+                line.interconnect, line.approval_ref, str(line.days or ""), "yes" if line.record else "no",
+            )
+            for line in lines
+        ),
+    )  # fmt: skip
 
 
-def _header(cells: list[str]) -> tuple[list[str], str | None]:
-    columns = [cell.lower() for cell in cells]
-    for number, name in enumerate(columns, 1):
-        if name not in COLUMNS:
-            return columns, f"{_unknown(number, name)} The columns are {', '.join(COLUMNS)}, divided by commas"
-        if columns.count(name) > 1:
-            return columns, f"column {name} stands twice"
-    missing = [name for name in REQUIRED if name not in columns]
-    return columns, f"column {missing[0]} is missing" if missing else None
-
-
-def _unknown(number: int, name: str) -> str:
-    """What to say of a header cell that names no column. Without a header line it is a camera's address, or its password."""
-    near = [] if ";" in name else difflib.get_close_matches(name, COLUMNS, 1)
-    hint = f"did you mean {near[0]}?" if near else "is the header line missing, or is it divided by ; and not by commas?"
-    return f"column {number} has a name we do not know: {hint}"
-
-
-def _line(row: int, columns: list[str], cells: list[str]) -> CameraLine:
-    if len(cells) != len(columns):
-        raise UsageError(f"has {len(cells)} fields where the header line has {len(columns)}")
-    values = dict(zip(columns, cells, strict=True))
-    name = values.get("name", "")
-    for what in ("name", "site", "user", "password"):
+def _line(row: int, values: Mapping[str, str]) -> CameraLine:
+    for what in ("site", "user", "password"):
         text = values.get(what, "")
         if len(text) > MAX_TEXT_CHARS or not (text.isprintable() or not text):
             raise UsageError(f"{what} is longer than {MAX_TEXT_CHARS} characters or has control characters in it")
     transport = values.get("transport", "").lower() or "auto"
     if transport not in TRANSPORTS:
         raise UsageError(f"transport is none of {', '.join(TRANSPORTS)}")
+    interconnect = values.get("interconnect", "").lower()
+    if interconnect not in ("", *INTERCONNECTS):
+        raise UsageError(f"interconnect is none of {', '.join(INTERCONNECTS)}, nor empty for that of the site")
+    record = values.get("record", "").lower() or "yes"
+    if record not in ("yes", "no"):
+        raise UsageError("record is neither yes nor no")
     if not values["url"]:
         raise UsageError("url is empty")
     try:
@@ -156,6 +95,25 @@ def _line(row: int, columns: list[str], cells: list[str]) -> CameraLine:
     if user and split.user is not None:
         raise UsageError("credentials stand in the url and in the columns too; leave one out")
     return CameraLine(
-        row, named, split.url, values.get("site") or None, name, transport,
-        user if user else split.user, password if user else split.password,
+        row, named, split.url, values.get("site") or None, text_field("name", values.get("name", ""), MAX_TEXT_CHARS), transport,
+        user if user else split.user, password if user else split.password, _code(values.get("gb_code", "")), interconnect,
+        text_field("approval_ref", values.get("approval_ref", ""), 100), days_cell(values.get("days", "")), record == "yes",
     )  # fmt: skip
+
+
+def days_cell(text: str) -> int:
+    """Days; 0 for none said. Raises UsageError."""
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= MAX_DAYS):
+        raise UsageError(f"days is not a whole number from 1 to {MAX_DAYS:,}, nor empty")
+    return int(text)
+
+
+def _code(text: str) -> str:
+    try:
+        return camera_code(text) if text else ""
+    except UsageError:
+        raise UsageError(
+            "gb_code is not the 20 digits of a camera (GB/T 28181-2022 Annex E); a spreadsheet needs that column as text"
+        ) from None

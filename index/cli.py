@@ -14,6 +14,8 @@ from index.camera_cli import camera, open_session
 from index.hold_cli import hold
 from index.ledger_cli import ledger
 from index.repair_cli import repair
+from index.site_cli import site
+from index.table_cli import export_cameras, export_sites, import_cameras, import_sites
 from vault.console import (
     Session,
     counted,
@@ -194,4 +196,8 @@ def rebuild(session: Session, no_hash: bool) -> None:
         )
 
 
-COMMANDS: tuple[click.Command, ...] = (init, check, repair, index, camera, hold, ledger, alarm)
+for _group, _commands in ((camera, (import_cameras, export_cameras)), (site, (import_sites, export_sites))):
+    for _command in _commands:
+        _group.add_command(_command)
+
+COMMANDS: tuple[click.Command, ...] = (init, check, repair, index, camera, site, hold, ledger, alarm)
