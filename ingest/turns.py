@@ -82,12 +82,11 @@ class Turns:
         """These were not sent after all."""
         self._out.difference_update(names)
 
-    def taken(self, names: Iterable[str]) -> None:
-        """The store has these now."""
+    def settled(self, names: Iterable[str]) -> None:
+        """The store has these, and they wait no more."""
         for name in names:
             self._out.discard(name)
             self._aside.pop(name, None)
-        self.answered()
 
     def answered(self) -> None:
         """The store has taken something."""

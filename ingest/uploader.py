@@ -130,15 +130,12 @@ class Uploader:
         """Hand out what may go, wait a while for something to be done, settle. True when something was. Raises what the index
         raises."""
         self._hand_out()
-        done = self._lanes.results(0 if self._lanes.free and self._chosen else wait_seconds)
+        done = self._lanes.results(wait_seconds)
         for sent in done:
             self._take_in(sent)
         if self._put and (not self._lanes.busy or self._clock.mono_us() - self._settled_us >= SETTLE_US):
             self._settle()
         self._say()
-        if not done and not self._lanes.busy and self._chosen:
-            # Nothing may go now; do not ask again at once.
-            self._stop.wait(wait_seconds)
         return bool(done)
 
     # What goes.
@@ -146,6 +143,7 @@ class Uploader:
     def _hand_out(self, *, anew: bool = True) -> None:
         """Give free lanes something to do; `anew`: look at the index when what was chosen is used up."""
         if anew and not self._chosen and self._lanes.free > 0:
+            self._more = False
             if self._small_objects():
                 return
             self._choose()
@@ -215,9 +213,7 @@ class Uploader:
                     log.warning("object not put into the store", key=name, error=str(error), again_in_s=again_s)
         put = [row.key for row in sent.rows if row.key.object_key not in sent.failures]
         self._put += put
-        if put:
-            self._turns.taken(key.object_key for key in put)
-        elif any(name not in sent.failures for name in sent.names):
+        if put or any(name not in sent.failures for name in sent.names):
             self._turns.answered()
         if why is not None and not put and self._turns.failed(why, mono_us):
             self._turns.back(row.key.object_key for row in self._chosen)
@@ -233,11 +229,20 @@ class Uploader:
 
     def _settle(self) -> None:
         self._settled_us = self._clock.mono_us()
-        if self._put:
+        if not self._put:
+            return
+        known = self._put
+        try:
             self._catalog.settle(self._put)
-            put, self._put = self._put, []
-            for key in put:
-                self._spool.remove(key)
+        except NotFound as error:
+            # The others are settled. What has no row is nobody's, and stays for whoever adopts it.
+            log.error("segments without a row were put", error=str(error))
+            known = [key for key in self._put if self._catalog.row(key) is not None]
+        # Only now: until then they are listed as waiting, and would be put again.
+        self._turns.settled(key.object_key for key in self._put)
+        self._put = []
+        for key in known:
+            self._spool.remove(key)
 
     def _say(self) -> None:
         """The alarm, and one line in the log when it begins and when it ends."""

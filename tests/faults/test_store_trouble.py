@@ -19,6 +19,7 @@ import pytest
 from index.alarms import Alarms
 from index.bond import IndexBond
 from index.cameras import Cameras, NewCamera
+from index.check_objects import Level, ObjectCheck
 from index.rows import Place
 from index.sites import Sites
 from ingest import turns
@@ -266,6 +267,21 @@ def test_wrong_bytes_where_an_object_is_compared_leave_the_spools_file_alone(yar
     # Others go on.
     yard.commit(1)
     wait_until(lambda: yard.waiting() == [key], 30, "the others in the store")
+
+
+def test_wrong_bytes_that_are_read_are_found_by_their_hash(yard: Yard) -> None:
+    def spoil(number: int, offset: int, piece: bytes) -> bytes:
+        at = piece.find(b"\xd5" * 64)
+        return piece if at < 0 else piece[:at] + b"\x00" + piece[at + 1 :]
+
+    def findings() -> list[str]:
+        vault = yard.vault
+        check = ObjectCheck(vault.environment, yard.store, vault.spool, Level.HASH, vault.clock.now_us())
+        return [finding.invariant for finding in check.findings() if finding.severity == "error"]
+
+    assert findings() == []
+    yard.between.down = spoil
+    assert findings() == ["I1"] * CAMERAS
 
 
 def test_a_store_that_is_killed_and_started_again_gets_what_it_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

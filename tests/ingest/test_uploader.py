@@ -122,6 +122,25 @@ def test_an_upload_that_is_stuck_delays_no_other(vault: Vault, tmp_path: Path) -
     assert not vault.spool.list_keys()
 
 
+def test_each_object_is_put_once(vault: Vault, tmp_path: Path) -> None:
+    """Also those that are in the store and not settled yet, while others are still under way."""
+    puts: list[str] = []
+
+    class Counting(LocalStore):
+        at_once = 4
+
+        def put_files(self, files: Sequence[NewObject]) -> Failures:
+            puts.extend(file.key for file in files)
+            return super().put_files(files)
+
+    sender = Uploader(vault.spool, Counting(tmp_path / "store"), vault.catalog, vault.registry, SystemClock())
+    sender.start()
+    keys = commit(vault, 120)
+    wait_until(lambda: not vault.spool.list_keys(), 20, "an empty spool")
+    sender.stop(20)
+    assert sorted(puts) == sorted(key.object_key for key in keys)
+
+
 def test_a_store_that_is_away_is_tried_with_one_object_and_with_its_first_yes_all_go(vault: Vault, tmp_path: Path) -> None:
     keys = commit(vault, 4 * BATCH)
     sender, store = uploader(vault, tmp_path)
