@@ -1,16 +1,16 @@
 """Many cameras for minutes: is a frame lost, does a gap open, does memory grow? `make soak`, or with options:
 
-    python benchmarks/soak.py [--cameras 200] [--minutes 10] [--bitrate 4M] [--sweep 1.0] [--folder DIR]
+    python benchmarks/soak.py [--cameras 200] [--few 50] [--minutes 10] [--bitrate 4M] [--sweep 1.0] [--folder DIR]
 
 Simulated cameras and `streamvault serve` run as processes of their own on this machine. First one camera is recorded alone, then
-all, so that a camera's share of the memory shows. Each stored segment is read back as it appears, its frames are counted, and it
-is removed, so that no disk is filled. Ends with exit code 1 when a frame is missing, a gap row was opened, or memory is not flat.
+a few, then all, so that a camera's share of the memory and of the processor shows with few and with many. Each stored segment is
+read back as it appears, its frames are counted, and it is removed, so that no disk is filled. Ends with exit code 1 when a frame
+is missing, a gap row was opened, memory is not flat, or a camera among many costs more than a camera among few may.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.processes import cost, tree
 from index.cameras import NewCamera
 from index.node import Node, open_node
 from index.timeline import Timeline
@@ -38,8 +39,14 @@ from vault.timebase import US, Interval
 
 FRAME_TICKS = 90_000 // 25
 ALONE_SECONDS = 75
+SETTLE_SECONDS = 75
+FEW_SECONDS = 120
+"""A few cameras are recorded so long before their processor time counts, and so long while it does."""
 SAMPLE_SECONDS = 5
 MAX_CAMERA_BYTES = 1_000_000
+MAX_CPU_RATIO = 1.3
+"""A camera's processor time among all, over what it is among a few."""
+
 MAX_GROWTH = 0.03
 """Of memory, from the end of the third minute to the end: buffers of the first segments are there by then."""
 
@@ -83,13 +90,30 @@ class Tally:
             path.unlink()
 
 
-def tree(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    found = [pid]
-    for parent in found:
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            found += [int(child) for child in task.read_text().split()]
-    return found
+@dataclass(frozen=True)
+class Shares:
+    """Processor time of a camera, % of a core: recorded among `few`, among all, and played by the simulator."""
+
+    few: int
+    among_few: float
+    among_all: float
+    simulated: float
+
+
+class Spent:
+    """What a tree of processes takes of a core while the `with` lasts: `percent`."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.percent = 0.0
+
+    def __enter__(self) -> Spent:
+        self._before, self._began = cost([self._pid]), time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        elapsed = time.monotonic() - self._began
+        self.percent = 100 * cost([self._pid]).since(self._before).cpu_s / elapsed
 
 
 def memory_bytes(pid: int) -> int:
@@ -100,15 +124,6 @@ def memory_bytes(pid: int) -> int:
             if line.startswith("Pss:"):
                 total += int(line.split()[1]) * 1024
     return total
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its living children."""
-    ticks = 0
-    for one in tree(pid):
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -149,17 +164,22 @@ def run(options: argparse.Namespace, path: Path) -> int:
             node.cameras.add(new[0])
         with command("--data", str(path), "serve", "--log-level", "warning") as recorder:
             alone = watch(recorder.pid, ALONE_SECONDS, tally, store)[-1]
+            few = min(options.few, options.cameras)
             with open_node(folder, config, clock) as node:
-                node.cameras.import_rows(new[1:])
+                node.cameras.import_rows(new[1:few])
+            watch(recorder.pid, SETTLE_SECONDS, tally, store)
+            with Spent(recorder.pid) as among_few:
+                watch(recorder.pid, FEW_SECONDS, tally, store)
+            with open_node(folder, config, clock) as node:
+                node.cameras.import_rows(new[few:])
             warm = watch(recorder.pid, min(180, options.minutes * 30), tally, store)
-            cpu, simulator_cpu, began = cpu_seconds(recorder.pid), cpu_seconds(simulator.pid), time.monotonic()
-            late = watch(recorder.pid, options.minutes * 60 - len(warm) * SAMPLE_SECONDS, tally, store)
-            elapsed = time.monotonic() - began
-            cpu, simulator_cpu = cpu_seconds(recorder.pid) - cpu, cpu_seconds(simulator.pid) - simulator_cpu
+            with Spent(recorder.pid) as among_all, Spent(simulator.pid) as simulated:
+                late = watch(recorder.pid, options.minutes * 60 - len(warm) * SAMPLE_SECONDS, tally, store)
         tally.take_in(store)
         with open_node(folder, config, clock) as node:
             gaps = unwanted_gaps(node)
-    return report(options.cameras, tally, gaps, alone, late, 100 * cpu / elapsed, 100 * simulator_cpu / elapsed)
+    shares = Shares(few, among_few.percent / few, among_all.percent / options.cameras, simulated.percent / options.cameras)
+    return report(options.cameras, tally, gaps, alone, late, shares)
 
 
 def unwanted_gaps(node: Node) -> list[str]:
@@ -175,13 +195,14 @@ def unwanted_gaps(node: Node) -> list[str]:
     return found
 
 
-def report(cameras: int, tally: Tally, gaps: list[str], alone: int, late: list[int], cpu: float, simulator_cpu: float) -> int:
+def report(cameras: int, tally: Tally, gaps: list[str], alone: int, late: list[int], shares: Shares) -> int:
     seen = tally.cameras.values()
     missing, holes, damaged = (sum(getattr(one, name) for one in seen) for name in ("missing", "holes", "damaged"))
     quarter = max(1, len(late) // 4)
     first, last = sum(late[:quarter]) / quarter, sum(late[-quarter:]) / quarter
     each = (last - alone) / max(1, cameras - 1)
     growth = last / first - 1
+    ratio = shares.among_all / shares.among_few
     faults = [
         (len(tally.cameras) != cameras, f"{cameras - len(tally.cameras)} cameras without a segment"),
         (missing, f"{missing} frames missing"),
@@ -190,13 +211,15 @@ def report(cameras: int, tally: Tally, gaps: list[str], alone: int, late: list[i
         (gaps, f"{len(gaps)} gaps: {'; '.join(gaps[:5])}"),
         (each > MAX_CAMERA_BYTES, f"more than {MAX_CAMERA_BYTES / 1e6:g} MB of memory a camera"),
         (growth > MAX_GROWTH, f"memory grew by {growth:.1%}"),
+        (ratio > MAX_CPU_RATIO, f"a camera among {cameras} costs {ratio:.2f} times one among {shares.few}"),
     ]
     print(f"cameras               {cameras}")
     print(f"segments, frames      {sum(one.segments for one in seen):,}, {sum(one.frames for one in seen):,}")
     print(f"read back             {tally.size_bytes / 1e9:.1f} GB")
     print(f"frames missing        {missing}")
     print(f"gaps, holes           {len(gaps)}, {holes}")
-    print(f"CPU of a camera       {cpu / cameras:.3f} % of a core (simulator {simulator_cpu / cameras:.3f} %)")
+    print(f"CPU of a camera       {shares.among_all:.4f} % of a core (simulator {shares.simulated:.4f} %)")
+    print(f"among {shares.few:<5} cameras   {shares.among_few:.4f} % of a core; {ratio:.2f} times that among {cameras}")
     print(f"memory, one camera    {alone / 1e6:.1f} MB")
     print(f"memory, all           {first / 1e6:.1f} MB at first, {last / 1e6:.1f} MB at the end ({growth:+.1%})")
     print(f"memory a camera more  {each / 1e6:.3f} MB")
@@ -209,6 +232,7 @@ def report(cameras: int, tally: Tally, gaps: list[str], alone: int, late: list[i
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cameras", type=int, default=200)
+    parser.add_argument("--few", type=int, default=50, help="cameras recorded first, to compare a camera's cost with")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--bitrate", default="4M")
     parser.add_argument("--sweep", type=float, default=1.0)
