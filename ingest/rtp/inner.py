@@ -60,7 +60,7 @@ def walk(
             continue
         track = entry
         track.packet(data, body, stop, frames)
-        at = track.middles(data, stop, end, data[body - 3])
+        at = track.middles(data, body - 4, stop, end)
     return at - start
 
 

@@ -23,20 +23,26 @@ cdef inline bint same8(const unsigned char* data, Py_ssize_t at, bytes stamp) no
     return PyBytes_GET_SIZE(stamp) == 8 and memcmp(data + at, PyBytes_AS_STRING(stamp), 8) == 0
 
 
-cdef inline Py_ssize_t continues(
-    const unsigned char* data, Py_ssize_t at, int channel, int head, int sequence, bytes stamp, int first
+cdef inline Py_ssize_t take_alike(
+    const unsigned char* data, Py_ssize_t at, Py_ssize_t end, Py_ssize_t model, Py_ssize_t step, Py_ssize_t skipped,
+    unsigned char* to, Py_ssize_t to_at, Py_ssize_t limit
 ) noexcept:
-    if (
-        data[at + 16] == first
-        and u16(data, at + 6) == <unsigned int>sequence
-        and same8(data, at + 8, stamp)
-        and data[at + 1] == channel
-        and data[at + 5] == head
-        and data[at] == 0x24
-        and data[at + 4] == 0x80
-    ):
-        return (<Py_ssize_t>data[at + 2] << 8) | data[at + 3]
-    return -1
+    cdef unsigned int sequence = u16(data, model + 6)
+    cdef Py_ssize_t room = step - skipped
+    cdef Py_ssize_t count = 0
+    while at + step <= end and to_at + room <= limit:
+        sequence = (sequence + 1) & 0xFFFF
+        if (
+            u16(data, at + 6) != sequence
+            or memcmp(data + at, data + model, 6) != 0
+            or memcmp(data + at + 8, data + model + 8, skipped - 8) != 0
+        ):
+            break
+        memcpy(to + to_at, data + at + skipped, room)
+        to_at += room
+        at += step
+        count += 1
+    return count
 
 
 cdef inline bytes take(const unsigned char* data, Py_ssize_t at, Py_ssize_t size):

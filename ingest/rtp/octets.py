@@ -7,11 +7,7 @@ the caller has.
 
 from __future__ import annotations
 
-import struct
-
 Octets = bytes | bytearray
-
-_FRAME = struct.Struct(">BBHBBH8sB")
 
 Frame = tuple[int, int, int, int, int]
 """A complete access unit: track, RTP timestamp, offset and size in the track's arena, flags (`ingest.rtp.flags`)."""
@@ -40,21 +36,25 @@ def same8(data: Octets, at: int, stamp: bytes) -> bool:
     return data[at : at + 8] == stamp
 
 
-def continues(data: Octets, at: int, channel: int, head: int, sequence: int, stamp: bytes, first: int) -> int:
-    """Size of the interleaved frame at `at`, of which 17 bytes are there, when it is on `channel` and an RTP packet without
-    options, with these second byte, sequence number, stamp, and first byte of payload. Else -1."""
-    magic, on, size, version, its_head, its_sequence, its_stamp, its_first = _FRAME.unpack_from(data, at)
-    if (
-        its_first == first
-        and its_sequence == sequence
-        and its_stamp == stamp
-        and on == channel
-        and its_head == head
-        and magic == 0x24
-        and version == 0x80
-    ):
-        return int(size)
-    return -1
+def take_alike(
+    data: Octets, at: int, end: int, model: int, step: int, skipped: int, to: bytearray, to_at: int, limit: int
+) -> int:
+    """Copies the interleaved RTP packets from `at` on that are like the one at `model`: each of `step` bytes, the first `skipped`
+    the same but for a sequence number that counts on. What follows those goes to `to`, not beyond `limit`. How many there were.
+    """
+    head, tail = data[model : model + 6], data[model + 8 : model + skipped]
+    sequence = u16(data, model + 6)
+    room = step - skipped
+    count = 0
+    while at + step <= end and to_at + room <= limit:
+        sequence = (sequence + 1) & 0xFFFF
+        if data[at : at + skipped] != head + sequence.to_bytes(2) + tail:
+            break
+        to[to_at : to_at + room] = data[at + skipped : at + step]
+        to_at += room
+        at += step
+        count += 1
+    return count
 
 
 def take(data: Octets, at: int, size: int) -> bytes:

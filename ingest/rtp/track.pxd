@@ -31,7 +31,7 @@ cdef class Track:
     cdef int settle_limit(self) except -1
     @cython.locals(at=Py_ssize_t, first=cython.int, head=cython.int, sequence=cython.longlong)
     cdef int packet(self, const unsigned char* data, Py_ssize_t start, Py_ssize_t end, list frames) except -1
-    cdef Py_ssize_t middles(self, const unsigned char* data, Py_ssize_t at, Py_ssize_t end, int channel) except -1
+    cdef Py_ssize_t middles(self, const unsigned char* data, Py_ssize_t model, Py_ssize_t at, Py_ssize_t end) except -1
     @cython.locals(timestamp=cython.uint, ssrc=cython.uint, broken=cython.int, ahead=cython.longlong)
     cdef int turn(self, const unsigned char* data, Py_ssize_t start, long long sequence, list frames) except -1
     cdef bint follows(self, const unsigned char* data, Py_ssize_t start) noexcept

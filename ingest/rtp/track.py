@@ -190,9 +190,9 @@ class Track:
             return 0
         return self.payload(data, at, end, head & 0x80, frames)
 
-    def middles(self, data: Octets, at: int, end: int, channel: int) -> int:
-        """Takes the interleaved frames from `at` on that are the common case, as far as a subclass knows one. Where the first
-        other one begins."""
+    def middles(self, data: Octets, model: int, at: int, end: int) -> int:
+        """Takes the interleaved packets from `at` on that are like the one at `model`, which was taken just before, as far as a
+        subclass can tell. Where the first other one begins."""
         return at
 
     def turn(self, data: Octets, start: int, sequence: int, frames: Frames) -> int:

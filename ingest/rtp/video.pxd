@@ -14,11 +14,8 @@ cdef class VideoTrack(Track):
 
     @cython.locals(body=Py_ssize_t, size=Py_ssize_t)
     cdef int payload(self, const unsigned char* data, Py_ssize_t at, Py_ssize_t end, int marker, list frames) except -1
-    @cython.locals(
-        head=cython.int, stamp=bytes, first=cython.int, middle=cython.int, skipped=Py_ssize_t, pos=Py_ssize_t,
-        highest=cython.longlong, size=Py_ssize_t, body=Py_ssize_t, stop=Py_ssize_t
-    )
-    cdef Py_ssize_t middles(self, const unsigned char* data, Py_ssize_t at, Py_ssize_t end, int channel) except -1
+    @cython.locals(first=Py_ssize_t, skipped=Py_ssize_t, step=Py_ssize_t, count=Py_ssize_t)
+    cdef Py_ssize_t middles(self, const unsigned char* data, Py_ssize_t model, Py_ssize_t at, Py_ssize_t end) except -1
     @cython.locals(kind=cython.int)
     cdef int piece(self, const unsigned char* data, Py_ssize_t at, Py_ssize_t end) except -1
     cdef int refuse(self, bint unsupported) except -1

@@ -69,22 +69,27 @@ class VideoTrack(Track):
             self.reopen(frames)
         return 0
 
-    def middles(self, data: Octets, at: int, end: int, channel: int) -> int:
-        """Middle fragments of the NAL unit under way in one loop: nearly every packet of a camera comes in such a row."""
-        head, stamp, first, middle, skipped = self.payload_type, self.stamp, self.fu_first, self.fu_middle, 17 + self.fu_at
-        pos, highest = self.pos, self.highest
-        while at + 17 <= end:
-            size = octets.continues(data, at, channel, head, (highest + 1) & 0xFFFF, stamp, first)
-            body = at + skipped
-            stop = at + 4 + size
-            if body > stop or stop > end or data[body - 1] != middle or pos + stop - body > self.limit:
-                break
-            octets.copy(self.data, pos, data, body, stop - body)
-            pos += stop - body
-            highest += 1
-            at = stop
-        self.pos, self.highest = pos, highest
-        return at
+    def middles(self, data: Octets, model: int, at: int, end: int) -> int:
+        """Middle fragments come in rows of one length: all that are like the one at `model` go in one loop."""
+        if self.fu_start < 0:
+            return at
+        first = model + 16
+        skipped = 17 + self.fu_at
+        step = at - model
+        if (
+            step < skipped
+            or data[first] != self.fu_first
+            or data[first + self.fu_at] != self.fu_middle
+            or data[model + 4] != 0x80
+            or data[model + 5] & 0x7F != self.payload_type >= 0
+            or octets.u16(data, model + 6) != self.highest & 0xFFFF
+            or not octets.same8(data, model + 8, self.stamp)
+        ):
+            return at
+        count = octets.take_alike(data, at, end, model, step, skipped, self.data, self.pos, self.limit)
+        self.highest += count
+        self.pos += count * (step - skipped)
+        return at + count * step
 
     def piece(self, data: Octets, at: int, end: int) -> int:
         """A payload that is not a middle fragment."""
