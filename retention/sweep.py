@@ -16,6 +16,7 @@ from index.alarms import Alarms
 from index.duties import Duties, Fields
 from index.expiry import complete_expiry
 from index.node import Node
+from index.raising import Raising
 from retention.canary import fly
 from retention.decide import Fate, Plan
 from retention.deleter import ACTOR, GRACE_US, Deleted, Deleter
@@ -87,6 +88,8 @@ class Sweep:
             return Report(self._node.clock.now_us(), stopped="the clock is not confirmed; see `streamvault clock show`")
         with self._node.folder.retention_lock():
             complete_expiry(self._node.environment)
+            # A raise that somebody was cut short in: what it keeps is not to be looked at again and again.
+            Raising(self._node.environment, self._node.clock).run()
             report = Report(now_us)
             # A store that is away, not mounted, or another index's, says so here, before anything is doomed.
             report.canary = fly(self._node.store, now_us)

@@ -12,6 +12,7 @@ import pytest
 from index.alarms import Alarms
 from index.environment import Environment
 from index.holds import Holds
+from index.minima import put_raise
 from index.pins import Pins
 from index.rows import Place, State
 from index.timeline import Timeline
@@ -116,6 +117,21 @@ def test_a_hold_spares_what_is_doomed_and_what_it_keeps_is_not_doomed_again(kept
     holds.release(order.number, by="a")
     holds.confirm(order.number, by="b")
     assert kept.run().doomed == 2
+
+
+def test_a_raise_that_nobody_finished_spares_what_is_doomed_and_is_finished(kept: Kept) -> None:
+    keys = kept.put(starts(3))
+    kept.clock.advance(AFTER_US - T0)
+    assert kept.run().doomed == 3
+    node = kept.node
+    with node.environment.write("test") as txn:
+        put_raise(txn, node.registry, [CAMERA], 90, "Asia/Shanghai", by="Li", why="test", at_us=kept.clock.now_us())
+    kept.clock.advance(GRACE_US)
+    report = kept.run()
+    assert (report.doomed, report.deleted.segments) == (0, 0)
+    assert row_states(kept, keys) == [State.COMMITTED] * 3
+    assert {row.min_until_us - T0 for key in keys if (row := node.catalog.row(key))} == {90 * DAY_US + 16 * HOUR_US}
+    assert kept.findings() == []
 
 
 def test_what_is_being_read_waits_for_its_reader(kept: Kept) -> None:
