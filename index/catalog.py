@@ -11,17 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from index.doom import (
-    Hold,
     Outcome,
     Sentence,
-    delete_hold,
     doom,
-    doomed_under,
     erase,
-    holds_of,
     lose,
     mark_deleting,
-    put_hold,
     relist,
     spare,
 )
@@ -239,22 +234,6 @@ class Catalog:
                 if len(found) >= limit:
                     break
         return found
-
-    def hold(self, hold: Hold) -> Outcome:
-        """Keep this footage, and spare in the same transaction what is doomed of it. Refused: what is being deleted."""
-        with self._env.write("hold", frees=True) as txn:
-            put_hold(txn, hold)
-            rows = doomed_under(txn, self._segments, hold)
-            return Outcome.of([(row.key, spare(txn, self._segments, row)) for row in rows])
-
-    def lift_hold(self, camera: CameraNumber, hold_id: str) -> bool:
-        """False when there was none."""
-        with self._env.write("lift hold", frees=True) as txn:
-            return delete_hold(txn, camera, hold_id)
-
-    def holds(self, camera: CameraNumber) -> list[Hold]:
-        with self._env.read() as txn:
-            return list(holds_of(txn, camera))
 
     # Repairs: what `check` found, put right. Who decides is `index.repair`.
 

@@ -17,7 +17,7 @@ from index.doom import Hold
 from index.environment import Environment
 from index.rows import NewRow, Place, State
 from index.timeline import UNKNOWN, Timeline
-from tests.support.indexing import CAMERA, OTHER, T0, new_row
+from tests.support.indexing import CAMERA, OTHER, T0, lift_hold, new_row, place_hold
 from vault.media import GapBefore
 from vault.timebase import Interval
 
@@ -194,7 +194,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from("xy"), start=ticks, length=st.integers(1, 20))
     def hold(self, name: str, start: int, length: int) -> None:
-        self.catalog.hold(Hold(name, CAMERA, Interval(at(start), at(start + length))))
+        place_hold(self.catalog, Hold(name, CAMERA, Interval(at(start), at(start + length))))
         self.holds[name] = range(start, start + length)
         for item in self.footage.values():
             if item.state is State.DOOMED and self.held(item):
@@ -202,7 +202,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from("xy"))
     def lift(self, name: str) -> None:
-        assert self.catalog.lift_hold(CAMERA, name) == (self.holds.pop(name, None) is not None)
+        assert lift_hold(self.catalog, CAMERA, name) == (self.holds.pop(name, None) is not None)
 
     @rule(key=consumes(rows))
     def delete(self, key: tuple[int, int]) -> None:

@@ -14,7 +14,7 @@ from index.environment import Environment, Table
 from index.expiry import HOUR_US, ExpirySum, complete_expiry, expiry_hours, expiry_is_complete, expiry_sums, rows_of_hour
 from index.rows import Place, segment_key
 from index.writes import SegmentWriter
-from tests.support.indexing import CAMERA, DAY_US, OTHER, T0, new_row
+from tests.support.indexing import CAMERA, DAY_US, OTHER, T0, new_row, place_hold
 from vault.timebase import MAX_US, Interval
 
 SOON, LATER = T0 + 30 * DAY_US, T0 + 90 * DAY_US
@@ -64,7 +64,7 @@ def test_what_is_doomed_is_counted_no_longer_and_what_is_spared_is_again(environ
     assert len(catalog.doom(keys, at_us=SOON, reason="expired").done) == 4
     assert counted(environment) == [before[0], *before[2:]]
     catalog.spare(keys[:1])
-    catalog.hold(Hold("h", CAMERA, Interval(T0 + HOUR_US // 2, T0 + HOUR_US // 2 + 1)))
+    place_hold(catalog, Hold("h", CAMERA, Interval(T0 + HOUR_US // 2, T0 + HOUR_US // 2 + 1)))
     assert counted(environment)[1] == (SOON, CAMERA, T0, 2)
     catalog.mark_deleting(keys, "b1")
     catalog.erase(keys)

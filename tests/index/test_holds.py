@@ -16,7 +16,6 @@ from index.holds import MAX_CAMERAS, Holds, HoldState, Order, restore_holds
 from index.registry import Registry
 from index.rows import CAMERA as CAMERA_KEY
 from index.rows import State
-from index.texts import cleaned
 from tests.support.indexing import CAMERA, DAY_US, MINUTE_US, OTHER, T0, minutes, new_row
 from vault.clock import ManualClock
 from vault.errors import Damaged, NotFound, Refused, UsageError
@@ -248,10 +247,6 @@ def test_the_largest_hold_is_a_document_that_can_be_read(holds: Holds) -> None:
     cameras = [CameraNumber(2**32 - 1 - at) for at in range(MAX_CAMERAS)]
     order, _ = holds.place(by="李" * 200, case="案" * 200, why="由" * 1000, cameras=cameras, interval=minutes(0, 1))
     assert holds.get(order.number) == order
-
-
-def test_text_loses_what_nobody_sees(holds: Holds) -> None:
-    assert cleaned("  North\u3000gate\r\n\x1b[31m\u202egnp\ud800 ") == "North gate [31mgnp"
 
 
 def test_a_hold_that_is_not_there_is_said(holds: Holds) -> None:

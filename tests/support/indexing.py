@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from blake3 import blake3
 
+from index.catalog import Catalog
+from index.doom import Hold, delete_hold, doomed_under, put_hold
 from index.rows import NewRow
+from index.writes import SegmentWriter
 from vault.ids import CameraNumber, SegmentKey
 from vault.media import Codec, GapBefore, SegmentFlag, TrackParams
 from vault.timebase import US, Interval
@@ -49,3 +52,17 @@ def new_row(
 def minutes(first: int, last: int) -> Interval:
     """From minute `first` to minute `last` of the tests' day."""
     return Interval(T0 + first * MINUTE_US, T0 + last * MINUTE_US)
+
+
+def place_hold(catalog: Catalog, hold: Hold) -> None:
+    """The row of a hold without its document, and what it spares."""
+    with catalog.environment.write("hold") as txn:
+        put_hold(txn, hold)
+        keys = [row.key for row in doomed_under(txn, SegmentWriter(), hold)]
+    catalog.spare(keys)
+
+
+def lift_hold(catalog: Catalog, camera: CameraNumber, hold_id: str) -> bool:
+    """False when there was none."""
+    with catalog.environment.write("lift hold") as txn:
+        return delete_hold(txn, camera, hold_id)
