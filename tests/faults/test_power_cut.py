@@ -31,9 +31,9 @@ from vault.ids import SegmentKey
 from vault.timebase import US
 
 ROUNDS = int(os.environ.get("POWER_CUTS", "4"))
-SHORT = {"segment_seconds": 2, "sync_seconds": 0.5}
+SHORT = {"segment_seconds": 3, "sync_seconds": 0.5}
 SYNC_US = 500_000
-CYCLE_US = US
+CYCLE_US = 2 * US
 """For sweeping, writing and the sync itself, on a machine that does other things too."""
 
 
