@@ -159,8 +159,7 @@ class Keeper:
             keep = Keep(*kept(camera.days, sites.get(camera.site), self._node.config.retention, now_us))
             self._keeps[camera.number] = keep
             if camera.records:
-                # When it first recorded is our own note, not a change that somebody made; what is announced is none yet.
-                wanted[camera.number] = Wanted(replace(camera, first_record_us=None, lowering=None), keep)
+                wanted[camera.number] = Wanted(_recorded_part(camera), keep)
         # What was announced takes effect without a change of the registry.
         announced = [item.lowering for item in sites.values()] + [item.lowering for item in cameras]
         self._lowered_us = min((low.from_us for low in announced if low and low.from_us > now_us), default=MAX_US)
@@ -358,6 +357,14 @@ class Keeper:
                 gaps.append((number, now_us, str(Reason.DISABLED)))
         if gaps:
             self._catalog.open_gaps(gaps)
+
+
+def _recorded_part(camera: Camera) -> Camera:
+    """The camera without what recording does not depend on: a change of that must not begin it anew. What its site and its days
+    demand is in `Wanted.keep`; when it first recorded is our own note, and what is announced is no change yet."""
+    return replace(
+        camera, site="", name="", gb_code="", interconnect="", approval_ref="", days=0, first_record_us=None, lowering=None
+    )
 
 
 def _neighbours(tasks: Sequence[_Task], limit: int) -> list[_Task]:
