@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import multiprocessing
 import os
 import re
@@ -17,7 +19,7 @@ from tests.support.disks import small_disk
 from tests.support.ledgers import NOW_US, all_ids, append_without_end, entries, entry, fill, new_ledger, small_files
 from tests.test_house import ROOT
 from vault.clock import ManualClock
-from vault.errors import Damaged, NotFound, Refused, StoreFull, UsageError
+from vault.errors import Damaged, NotFound, Refused, StoreError, StoreFull, UsageError
 from vault.ledger.book import newest_checkpoint
 from vault.ledger.entry import Kind, NewEntry
 from vault.ledger.ledger import Ledger
@@ -215,6 +217,24 @@ def test_a_full_disk_is_one_error_and_leaves_nothing_half_written(tmp_path: Path
         ledger.append(big)
         assert len(all_ids(ledger)) == written + 5
         assert_sound(ledger, disk)
+
+
+@pytest.mark.parametrize("fails", [1, 2, 3])
+def test_a_first_entry_whose_folder_cannot_be_synced_leaves_a_ledger_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: int
+) -> None:
+    ledger, calls = new_ledger(tmp_path), itertools.count(1)
+
+    def sync_folder(path: Path) -> None:
+        if next(calls) == fails:
+            raise OSError(errno.EIO, "the disk failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vault.ledger.book.sync_folder", sync_folder)
+        with contextlib.suppress(StoreError):
+            fill(ledger, 1, 1)
+    fill(new_ledger(tmp_path), 3, 1)
+    assert_sound(ledger, tmp_path)
 
 
 def test_processes_that_are_killed_while_they_append_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:

@@ -145,13 +145,14 @@ class Book:
             try:
                 write_all(fd, before, [signed.note.encode()])
                 os.fdatasync(fd)
+                if before == 0:
+                    sync_folder(self._folder)
             except OSError:
+                # Its entries are taken back, and what it signs would be missing.
                 os.ftruncate(fd, before)
                 raise
         finally:
             os.close(fd)
-        if before == 0:
-            sync_folder(self._folder)
 
     def _take_back(self, name: str, offset: int) -> None:
         """After an error, under the lock still: nobody has seen any of it."""
