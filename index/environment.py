@@ -192,9 +192,11 @@ class Environment:
             raise Damaged(f"{path}: the index is missing; run `streamvault index rebuild`")
         refuse_network(path)
         try:
-            self._env = lmdb.Environment(
-                str(path), map_size=map_bytes, max_dbs=len(Table), max_readers=MAX_READERS, mode=0o700, max_spare_txns=1, lib_version=_ENGINE
-            )  # fmt: skip
+            # The binding makes the folder too, and lets that error through as it is.
+            with _ours(f"opening the index {path}"):
+                self._env = lmdb.Environment(
+                    str(path), map_size=map_bytes, max_dbs=len(Table), max_readers=MAX_READERS, mode=0o700, max_spare_txns=1, lib_version=_ENGINE
+                )  # fmt: skip
         except lmdb.Error as error:
             raise converted(error, f"opening the index {path}") from error
         with _ours(f"opening the index {path}"), contextlib.ExitStack() as opened:
