@@ -20,6 +20,7 @@ from index.cli import COMMANDS as INDEX
 from ingest.cli import COMMANDS as INGEST
 from ingest.cli import inner_loop
 from retention.capacity_cli import COMMANDS as CAPACITY
+from retention.cli import COMMANDS as RETENTION
 from vault.cli import COMMANDS as VAULT
 from vault.console import Session
 from vault.errors import StoreError, StreamvaultError
@@ -74,7 +75,7 @@ def cli(ctx: click.Context, data: Path | None, config_file: Path | None, debug: 
     ctx.obj = Session(data, config_file)
 
 
-for _command in (*VAULT, *INDEX, *INGEST, *CAPACITY, *ACCESS):
+for _command in (*VAULT, *INDEX, *INGEST, *CAPACITY, *RETENTION, *ACCESS):
     cli.add_command(_command)
 
 

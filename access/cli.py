@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from access.serve import serve
 from index.camera_cli import open_session
 from vault.console import (
     MOMENT,
@@ -272,4 +273,4 @@ def _report(output: Path, about: dict[str, Any], as_json: bool, lines: list[str]
             click.echo(text, err=output == STDOUT)
 
 
-COMMANDS: tuple[click.Command, ...] = (timeline, clip, snapshot)
+COMMANDS: tuple[click.Command, ...] = (serve, timeline, clip, snapshot)

@@ -1,4 +1,4 @@
-"""Commands that receive from cameras or play one: `serve`, `demo`, `camera probe`, `simulate rtsp`.
+"""Commands that receive from cameras or play one: `demo`, `camera probe`, `simulate rtsp`; `serve` is in `access/serve.py`.
 
 What they run is in the modules they import.
 """
@@ -49,26 +49,6 @@ def bitrate(text: str) -> int:
 
 
 _LEVELS = click.Choice(["debug", "info", "warning", "error"])
-
-
-@click.command()
-@click.option("--only", type=click.Choice(["ingest"]), help="Run one service of the node only.")
-@click.option("--log-level", type=_LEVELS, default="info", show_default=True, help="How much is logged to standard error.")
-@pass_session
-def serve(session: Session, only: str | None, log_level: str) -> None:
-    """Record every camera of the data folder until stopped.
-
-    SIGTERM or Ctrl-C closes every segment properly. Cameras that are added, changed or removed meanwhile are taken up within
-    seconds.
-    """
-    from ingest.supervisor import run_node
-    from vault import logs
-
-    # Recording is all that a node does so far, so that the whole node and `--only ingest` are the same.
-    logs.setup(log_level)
-    folder = session.folder()
-    with stop_on_signals() as stop:
-        run_node(folder, session.config(folder), stop, session.clock)
 
 
 @click.command()
@@ -246,4 +226,4 @@ def _encoding(session: Session) -> Callable[[float], None]:
     return tell
 
 
-COMMANDS: tuple[click.Command, ...] = (serve, demo, simulate)
+COMMANDS: tuple[click.Command, ...] = (demo, simulate)

@@ -128,6 +128,16 @@ class Sweep:
         halted = self._duties.get(DUTY).get("halted")
         return str(halted["plan"]) if halted else None
 
+    def tell_overdue(self) -> None:
+        """For when no run comes about: the alarm of what should be gone, by the index alone."""
+        now_us = self._trusted_us()
+        if now_us is not None:
+            report = Report(now_us)
+            minima = [row.min_until_us for row, _ in self._node.catalog.doomed()]
+            report.deleted.oldest_us = min(minima, default=0)
+            report.oldest_us = self._oldest(report)
+            self._say_footage(report)
+
     def _before(self) -> Forecast:
         told = self._duties.get(DUTY).get("foretold")
         if told is None:
@@ -206,6 +216,9 @@ class Sweep:
             self._alarms.end(OVERDUE, "canary")
         else:
             self._alarms.begin(OVERDUE, "canary", f"the day's canary was not deleted: {report.canary}")
+        self._say_footage(report)
+
+    def _say_footage(self, report: Report) -> None:
         if report.oldest_us and report.at_us - report.oldest_us > OVERDUE_US:
             first = f"; the first: {report.deleted.failed[0][1]}" if report.deleted.failed else ""
             message = f"footage whose time was over at {format_us(report.oldest_us)} is still there{first}"

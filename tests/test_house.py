@@ -22,6 +22,7 @@ MAX_LINES = 400
 # One module holds each engine; libav stands in few. What stands in no table is free of engines.
 ENGINES = {
     "lmdb": {"index/environment.py"},
+    "apscheduler": {"retention/schedule.py"},
     "minio": {"vault/store/s3client.py"},
     "cryptography": {"vault/secrets.py", "vault/ledger/signing.py"},
     "prometheus_client": {"ingest/metrics.py"},

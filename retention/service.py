@@ -1,0 +1,113 @@
+"""Retention as a service: a run whenever one is due, what the clock's guard says in the ledger, errors that end in the log.
+
+It deletes and never records; so it is a process of its own, and whatever happens to it costs no footage.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from index.clockwatch import ClockState, ClockWatch
+from index.duties import Duties
+from index.node import Node, open_node
+from retention.schedule import Schedule
+from retention.sweep import Report, Sweep
+from retention.unknown import days_of, fix_unknown
+from vault.clock import Clock, SystemClock
+from vault.config import Config
+from vault.datafolder import DataFolder
+from vault.errors import Busy, StreamvaultError
+from vault.ledger.canonical import Value
+from vault.ledger.entry import Kind, NewEntry
+from vault.logs import Log
+
+log = Log("retention.service")
+
+ACTOR: Final = "clock guard"
+WATCH_SECONDS: Final = 1.0
+_TOLD: Final = "clock told"
+
+
+class Retention:
+    """Over one open node. `run_once` raises; `work` is what the schedule calls."""
+
+    def __init__(self, node: Node, stop: threading.Event, watch: ClockWatch | None = None) -> None:
+        self._node = node
+        self._watch = watch or ClockWatch(node.environment, node.clock)
+        self._sweep = Sweep(node, node.ledger, self._watch.trusted_us, pause=stop.wait)
+
+    def work(self) -> None:
+        """A run whose errors end here: the next one repeats it."""
+        try:
+            report = self.run_once()
+        except Busy as error:
+            log.info("retention waits", reason=str(error))
+        except StreamvaultError as error:
+            log.error("retention did not run", error=str(error))
+            self._sweep.tell_overdue()
+        else:
+            self._log(report)
+
+    def run_once(self) -> Report:
+        now_us = self._watch.trusted_us()
+        fixed = 0
+        if now_us is not None:
+            fixed = fix_unknown(self._node.environment, days_of(self._node), self._node.config.retention, now_us)
+        self.tell_clock(fixed)
+        return self._sweep.run_once()
+
+    def confirm(self, plan: str, actor: str) -> None:
+        """As `Sweep.confirm`."""
+        self._sweep.confirm(plan, actor)
+
+    def confirm_clock(self, actor: str) -> tuple[int, int]:
+        """A person says that the clock is right: the time, and how many segments got their minimum. Raises Refused."""
+        now_us = self._watch.confirm()
+        fixed = fix_unknown(self._node.environment, days_of(self._node), self._node.config.retention, now_us)
+        body: dict[str, Value] = {"confirmed_us": now_us, "why": "a person said so", "segments_fixed": fixed}
+        self._node.ledger.append([NewEntry(Kind.CLOCK, actor, {}, body)])
+        Duties(self._node.environment).put(_TOLD, {"since_us": None})
+        return now_us, fixed
+
+    def tell_clock(self, fixed: int = 0, actor: str = ACTOR) -> None:
+        """In the ledger: that the time became doubtful, and that it was confirmed, each once; and what followed."""
+        state, duties = self._watch.state(), Duties(self._node.environment)
+        told = duties.get(_TOLD)
+        now: dict[str, Value] = {"since_us": state.since_us}
+        if told.get("since_us") == state.since_us and not fixed:
+            return
+        self._node.ledger.append([NewEntry(Kind.CLOCK, actor, {}, _words(state) | {"segments_fixed": fixed})])
+        duties.put(_TOLD, dict(now))
+
+    def _log(self, report: Report) -> None:
+        if report.stopped:
+            log.warning("retention did not run", reason=report.stopped)
+        elif report.halt is not None:
+            log.error("retention halted", segments=report.halt.due, foretold=report.halt.foretold, plan=report.halt.plan)
+        elif report.doomed or report.deleted.segments:
+            log.info(
+                "retention ran", doomed=report.doomed, deleted=report.deleted.segments, bytes=report.deleted.size_bytes,
+                waiting=report.deleted.waiting, set_aside=len(report.deleted.failed),
+            )  # fmt: skip
+
+
+def _words(state: ClockState) -> dict[str, Value]:
+    if state.since_us is None:
+        return {"confirmed_us": state.known.confirmed_us if state.known else None, "why": state.why}
+    return {"unconfirmed_since_us": state.since_us, "why": state.why}
+
+
+def run_retention(folder: DataFolder, config: Config, stop: threading.Event, clock: Clock | None = None) -> None:
+    """Delete what has expired, as it expires, until `stop` is set."""
+    clock = clock or SystemClock()
+    with open_node(folder, config, clock, role="retention") as node:
+        schedule = Schedule(config.retention.run_minutes * 60, Retention(node, stop).work, clock)
+        schedule.start()
+        log.info("retention started", path=str(folder.path))
+        try:
+            while not stop.wait(WATCH_SECONDS):
+                schedule.watch(clock.mono_us())
+        finally:
+            schedule.stop()
+            log.info("retention stopped", path=str(folder.path))

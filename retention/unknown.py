@@ -1,0 +1,61 @@
+"""Segments that were closed while the clock was not believed: they get their minimum once it is.
+
+When they were recorded is not known for sure, so their days count from now, the latest it can have been: in doubt, keep. The file
+goes on saying that it is not known, so after a rebuild of the index they are counted anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from index.catalog import MAX_ROWS
+from index.environment import Environment
+from index.expiry import expiry_hours, rows_of_hour
+from index.node import Node
+from index.writes import SegmentWriter
+from vault.config import Retention
+from vault.errors import ConfigError
+from vault.ids import CameraNumber, SegmentKey
+from vault.retain import min_until_us
+
+Days = Callable[[CameraNumber, str], int | None]
+"""Least days of a camera's footage of a class; None where nothing says, which means keep."""
+
+
+def days_of(node: Node) -> Days:
+    """By the registry as it is now: the site's days where they are more than its class asks for."""
+    retention: Retention = node.config.retention
+    sites = {site.id: site.retain_days for site in node.sites.list()}
+    more = {camera.number: sites.get(camera.site, 0) for camera in node.cameras.list(removed=True)}
+
+    def days(camera: CameraNumber, site_class: str) -> int | None:
+        try:
+            return max(retention.days(site_class), more.get(camera, 0) or 0)
+        except ConfigError:
+            return None
+
+    return days
+
+
+def fix_unknown(environment: Environment, days: Days, retention: Retention, now_us: int) -> int:
+    """Give every committed segment without a minimum the one that counts from `now_us`; how many. Repeatable."""
+    segments, after, fixed = SegmentWriter(), b"", 0
+    while True:
+        keys: list[SegmentKey] = []
+        with environment.read() as txn:
+            for hour in expiry_hours(txn, 0, 0, after):
+                after = hour.key
+                keys += [segments.row(txn, *item).key for item in rows_of_hour(txn, hour)]
+                if len(keys) >= MAX_ROWS:
+                    break
+        if not keys:
+            return fixed
+        for at in range(0, len(keys), MAX_ROWS):
+            with environment.write("fix minima", frees=True) as txn:
+                for key in keys[at : at + MAX_ROWS]:
+                    row = segments.get(txn, key)
+                    least = None if row is None else days(key.camera, row.site_class)
+                    if row is not None and least is not None and row.min_until_us == 0:
+                        until_us = min_until_us(now_us, now_us, least, retention.zone)
+                        segments.change(txn, row, min_until_us=until_us)
+                        fixed += 1
