@@ -57,13 +57,12 @@ def report(
     Days that are over are read from the figures in the store (capacity/hourly/, Parquet), today from the index.
     """
     from retention import planner
-    from retention.parquet import HOURLY, written
 
     stop = _day(to_us or session.now_us) + timedelta(days=1)
     first = _day(from_us) if from_us is not None else stop - timedelta(days=31)
     with open_session(session) as node, progress(session, "reading figures"):
         rows = planner.report(node, first, stop, list(by))
-        file = written(planner.figures(node, first, stop, HOURLY.names)) if parquet_path else b""
+        file = planner.hours_file(node, first, stop) if parquet_path else b""
     shown = [_row(row, by) for row in rows]
     if parquet_path:
         _write(parquet_path, file, force)
@@ -87,13 +86,13 @@ def report(
 
 
 def _row(row: dict[str, Any], by: tuple[str, ...]) -> dict[str, Any]:
-    recorded, missing = row["seconds_recorded_sum"], row["seconds_missing_sum"]
+    recorded, missing = row["seconds_recorded"], row["seconds_missing"]
     group = {name: value.isoformat() if isinstance(value := row[name], date) else value for name in by}
     return {
         **group,
-        "cameras": row.get("camera_count_distinct", 1),
-        "bytes": row["bytes_sum"],
-        "bit_rate": row["bytes_sum"] * 8 / recorded if recorded else None,
+        "cameras": row["cameras"],
+        "bytes": row["bytes"],
+        "bit_rate": row["bytes"] * 8 / recorded if recorded else None,
         "seconds_recorded": recorded,
         "seconds_missing": missing,
         "completeness": recorded / (recorded + missing) if recorded + missing else None,

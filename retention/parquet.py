@@ -6,6 +6,7 @@ Columns are described in `retention/FIGURES.md`; a column that is added is added
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
@@ -74,46 +75,61 @@ def table_of(columns: dict[str, list[Any]], schema: pa.Schema) -> pa.Table:
 def written(table: pa.Table) -> bytes:
     """The file. Small: a day of a thousand cameras is less than a megabyte."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    strings = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    pq.write_table(table, sink, compression="zstd", use_dictionary=strings)
     return bytes(sink.getvalue())
 
 
-def read(parts: Sequence[tuple[str, bytes]], schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
-    """These columns of all parts, each an object's key and bytes. Raises Damaged, naming the object."""
-    wanted = pa.schema([schema.field(name) for name in columns])
-    plain = pa.schema([pa.field(field.name, _plain(field.type)) for field in wanted])
-    tables = []
-    for key, data in parts:
-        try:
-            tables.append(pq.read_table(pa.BufferReader(data), columns=list(columns)).cast(plain))
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise Damaged(f"{key}: cannot be read as figures: {str(error)[:200]}; move it away") from error
-    return pa.concat_tables(tables) if tables else plain.empty_table()
+Part = tuple[str, bytes]
+"""Key and bytes of one file of figures."""
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    # Dictionaries of several files have to be made one, which costs more than the strings.
-    return pa.string() if pa.types.is_dictionary(kind) else kind
+def read(parts: Sequence[Part], schema: pa.Schema, columns: Sequence[str]) -> Table:
+    """These columns of all parts. Raises Damaged, naming the object."""
+    found = [_plain(_columns(part, columns)) for part in parts]
+    return pa.concat_tables(found) if found else _plain(pa.schema([schema.field(name) for name in columns]).empty_table())
 
 
-def summed(table: pa.Table, by: Sequence[str], sums: Sequence[str]) -> list[dict[str, Any]]:
-    """Sums by group, in order of the group, with the number of distinct cameras and hours where the table has them."""
-    extra = [(name, "count_distinct") for name in ("camera", "hour") if name in table.column_names and name not in by]
-    grouped = table.group_by(list(by), use_threads=False).aggregate([*((name, "sum") for name in sums), *extra])
-    return list(grouped.sort_by([(name, "ascending") for name in by]).to_pylist())
+def summed(parts: Sequence[Part], by: Sequence[str], sums: Sequence[str]) -> list[dict[str, Any]]:
+    """Sums of hours by group, in order of the group, and `cameras`: how many have a part in it. `day` is the hour's, UTC.
+
+    Each file is summed by group and camera on its own, so that a year is never in memory as a whole. Raises Damaged.
+    """
+
+    def of_part(part: Part) -> Table:
+        table = _columns(part, [*dict.fromkeys("hour" if name == "day" else name for name in by), "camera", *sums])
+        if "day" in by:
+            table = table.append_column("day", table.column("hour").cast(pa.date32()))
+        keys = list(dict.fromkeys([*by, "camera"]))
+        return _plain(table.group_by(keys, use_threads=False).aggregate([(name, "sum") for name in sums]))
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(of_part, parts))
+    if not found:
+        return []
+    grouped = pa.concat_tables(found).group_by(list(by), use_threads=False)
+    whole = grouped.aggregate([*((f"{name}_sum", "sum") for name in sums), ("camera", "count_distinct")])
+    whole = whole.rename_columns([*by, *sums, "cameras"])
+    return list(whole.sort_by([(name, "ascending") for name in by]).to_pylist())
 
 
-def concatenated(tables: Sequence[Table]) -> Table:
-    """One after the other; they have the same columns."""
-    return pa.concat_tables(tables)
-
-
-def within(table: Table, start_us: int, end_us: int) -> Table:
-    """The rows whose `hour` lies in the range."""
+def within(part: Part, start_us: int, end_us: int) -> Part:
+    """The part without rows whose hour lies outside the range."""
+    table = _columns(part, HOURLY.names)
     at = table.column("hour").cast(pa.int64())
-    return table.filter(pc.and_(pc.greater_equal(at, start_us), pc.less(at, end_us)))
+    return part[0], written(table.filter(pc.and_(pc.greater_equal(at, start_us), pc.less(at, end_us))))
 
 
-def with_day(table: Table) -> Table:
-    """A column `day` more, UTC, of its `hour`."""
-    return table.append_column("day", table.column("hour").cast(pa.date32()))
+def _columns(part: Part, columns: Sequence[str]) -> Table:
+    key, data = part
+    try:
+        # `read_table` is for folders of files, and takes two and a half times as long for one.
+        return pq.ParquetFile(pa.BufferReader(data)).read(list(columns), use_threads=False).select(list(columns))
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise Damaged(f"{key}: cannot be read as figures: {str(error)[:200]}; move it away") from error
+
+
+def _plain(table: Table) -> Table:
+    """Strings in the place of dictionaries: those of several files are not the same."""
+    kinds = [pa.field(item.name, pa.string() if pa.types.is_dictionary(item.type) else item.type) for item in table.schema]
+    return table.cast(pa.schema(kinds))

@@ -12,8 +12,8 @@ from index.expiry import expiry_sums
 from index.node import Node
 from retention.forecast import ClassLoad, State, size_of
 from retention.hourly import REMOVED_SITE_CLASS, all_hours, site_classes
-from retention.parquet import HOURLY, Table, concatenated, hourly_bytes, read, summed, with_day, within
-from retention.tally import DAY_US, day_of, stored_hours
+from retention.parquet import HOURLY, Part, hourly_bytes, read, summed, within, written
+from retention.tally import DAY_US, day_of, stored_days
 from vault.errors import ConfigError, UsageError
 from vault.files import store_error
 from vault.timebase import US, Interval
@@ -32,26 +32,26 @@ class Assumptions:
     capacity: str
 
 
-def figures(node: Node, first: date, stop: date, columns: list[str]) -> Table:
-    """Hours of `[first, stop)`: from the store, and those it has not yet from the index (today, yesterday at night)."""
-    table = stored_hours(node.store, first, stop, list(dict.fromkeys([*columns, "hour"])))
-    written_days = {value.date() for value in table.column("hour").unique().to_pylist()}
-    now_us = node.clock.now_us()
-    missing = [
-        day for day in range(now_us // DAY_US - 2, now_us // DAY_US + 1)
-        if first <= day_of(day) < stop and day_of(day) not in written_days
-    ]  # fmt: skip
-    live = [
-        ("the index", hourly_bytes(all_hours(node, Interval(day * DAY_US, (day + 1) * DAY_US)))) for day in missing
-    ]  # fmt: skip
-    return concatenated([table.select(columns), read(live, HOURLY, columns)])
+def days(node: Node, first: date, stop: date) -> list[Part]:
+    """Files of the hours of `[first, stop)`: from the store, and of the days it has not yet (today, yesterday at night) from the
+    index. Raises StoreError, Damaged."""
+    found = stored_days(node.store, first, stop)
+    today = node.clock.now_us() // DAY_US
+    for day in range(today - 2, today + 1):
+        if first <= day_of(day) < stop and day_of(day) not in found:
+            hours = all_hours(node, Interval(day * DAY_US, (day + 1) * DAY_US))
+            found[day_of(day)] = "what the index tells of today", hourly_bytes(hours)
+    return [found[day] for day in sorted(found)]
+
+
+def hours_file(node: Node, first: date, stop: date) -> bytes:
+    """All the hours of `[first, stop)` as one Parquet file."""
+    return written(read(days(node, first, stop), HOURLY, HOURLY.names))
 
 
 def report(node: Node, first: date, stop: date, by: list[str]) -> list[dict[str, Any]]:
     """Sums over `[first, stop)` by `site_class`, `site`, `camera_id` or `day`. Raises StoreError, Damaged."""
-    columns = [*("hour" if name == "day" else name for name in by), *SUMS, "camera", "hour"]
-    table = figures(node, first, stop, list(dict.fromkeys(columns)))
-    return summed(with_day(table) if "day" in by else table, by, SUMS)
+    return summed(days(node, first, stop), by, SUMS)
 
 
 def state(node: Node) -> tuple[State, Assumptions]:
@@ -65,9 +65,10 @@ def state(node: Node) -> tuple[State, Assumptions]:
         cameras[classes.get(camera.site, REMOVED_SITE_CLASS)] += camera.records
         stored += node.catalog.usage(camera.number).size_bytes
     intake: dict[str, float] = defaultdict(float)
-    days = max(span.duration_us / DAY_US, 1e-9)
-    for row in summed(_between(node, span), ["site_class"], ["bytes"]):
-        intake[row["site_class"]] = row["bytes_sum"] / days
+    first, stop = day_of(span.start_us // DAY_US), day_of(span.end_us // DAY_US + 1)
+    lately = [within(part, span.start_us, span.end_us) for part in days(node, first, stop)]
+    for row in summed(lately, ["site_class"], ["bytes"]):
+        intake[row["site_class"]] = row["bytes"] * DAY_US / span.duration_us
     names = sorted({*cameras, *intake})
     loads = tuple(ClassLoad(name, cameras[name], intake[name], node.config.retention.days(name)) for name in names)
     capacity, how = _capacity(node, stored)
@@ -83,11 +84,6 @@ def _rate_span(node: Node, now_us: int) -> Interval:
     if start_us >= stop_us:
         raise UsageError("nothing was recorded for a whole hour yet: a forecast needs one; try again later")
     return Interval(start_us, stop_us)
-
-
-def _between(node: Node, span: Interval) -> Table:
-    table = figures(node, day_of(span.start_us // DAY_US), day_of(span.end_us // DAY_US + 1), ["site_class", "bytes", "hour"])
-    return within(table, span.start_us, span.end_us)
 
 
 def _leaving(node: Node, now_us: int) -> dict[int, int]:

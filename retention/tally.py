@@ -17,7 +17,7 @@ from index.duties import Duties
 from index.hours import HOUR_US, Hours
 from index.node import Node
 from retention.hourly import REMOVED_SITE_CLASS, all_hours, site_classes
-from retention.parquet import HOURLY, MAX_FILE_BYTES, USAGE, Table, hourly_bytes, read, table_of, written
+from retention.parquet import MAX_FILE_BYTES, USAGE, Part, hourly_bytes, table_of, written
 from vault.errors import Damaged, NotFound
 from vault.store.interface import ObjectStore
 from vault.timebase import US, Interval
@@ -96,22 +96,19 @@ def day_of(day: int) -> date:
     return (_EPOCH + timedelta(days=day)).date()
 
 
-def stored_hours(store: ObjectStore, first: date, stop: date, columns: list[str]) -> Table:
-    """What the store has of the days in `[first, stop)`. Raises StoreError, Damaged."""
-    return read(_parts(store, HOURLY_PREFIX, first, stop), HOURLY, columns)
-
-
-def _parts(store: ObjectStore, prefix: str, first: date, stop: date) -> list[tuple[str, bytes]]:
-    keys = []
-    for stat in store.list(prefix):
+def stored_days(store: ObjectStore, first: date, stop: date) -> dict[date, Part]:
+    """The files of hours that the store has of the days in `[first, stop)`, by day. Raises StoreError, Damaged."""
+    keys: dict[date, str] = {}
+    for stat in store.list(HOURLY_PREFIX):
         match = _KEY.fullmatch(stat.key)
         if match is not None:
             with suppress(ValueError):
-                if first <= date.fromisoformat(match[1]) < stop:
-                    keys.append(stat.key)
+                day = date.fromisoformat(match[1])
+                if first <= day < stop:
+                    keys[day] = stat.key
     with ThreadPoolExecutor(4) as pool:
-        found = pool.map(lambda key: _object(store, key), keys)
-    return [(key, data) for key, data in zip(keys, found, strict=True) if data is not None]
+        found = pool.map(lambda key: _object(store, key), keys.values())
+    return {day: (key, data) for (day, key), data in zip(keys.items(), found, strict=True) if data is not None}
 
 
 def _object(store: ObjectStore, key: str) -> bytes | None:
