@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from index.alarms import Alarms
+from index.duties import Duties
 from index.ledger_anchor import anchor
 from index.node import Node
 from ingest.messages import CameraStatus
@@ -123,6 +124,24 @@ class Figures(Collector):
             newest = anchor(txn)
         yield _gauge("ledger_entries", "entries of the ledger, as the index remembers it", newest.size if newest else 0)
         yield _gauge("ledger_waiting", "entries that are not in the ledger yet", self._node.outbox.waiting())
+
+    def _retention(self) -> Iterator[Metric]:
+        """What the last run remembers; nothing before the first."""
+        duty, now_us = Duties(self._node.environment).get("retention"), self._node.clock.now_us()
+        if not duty.get("run_us"):
+            return
+        oldest_us = int(duty.get("oldest_us", 0))
+        yield _gauge("retention_run_timestamp_seconds", "when a run last came to its end", int(duty["run_us"]) / US)
+        overdue_us = max(0, now_us - oldest_us) if oldest_us else 0
+        yield _gauge(
+            "retention_overdue_seconds", "how long the oldest that should be gone is past its minimum", overdue_us / US
+        )
+        yield _gauge("retention_waiting_segments", "segments that are doomed and still there", int(duty.get("waiting", 0)))
+        yield _gauge("retention_set_aside_segments", "segments whose objects cannot be deleted", int(duty.get("set_aside", 0)))
+        for name, key in (("segments", "deleted_total"), ("bytes", "deleted_bytes_total")):
+            yield CounterMetricFamily(
+                f"streamvault_retention_deleted_{name}", "deleted by retention", value=int(duty.get(key, 0))
+            )
 
     def _troubles(self) -> Iterator[Metric]:
         lasting: dict[str, int] = defaultdict(int)

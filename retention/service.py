@@ -1,4 +1,4 @@
-"""Retention as a service: a run whenever one is due, what the clock's guard says in the ledger, errors that end in the log.
+"""Retention as a service: a run whenever one is due, then figures of days that are over; the clock's guard in the ledger.
 
 It deletes and never records; so it is a process of its own, and whatever happens to it costs no footage.
 """
@@ -13,6 +13,7 @@ from index.duties import Duties
 from index.node import Node, open_node
 from retention.schedule import Schedule
 from retention.sweep import Report, Sweep
+from retention.tally import Tally
 from retention.unknown import days_of, fix_unknown
 from vault.clock import Clock, SystemClock
 from vault.config import Config
@@ -35,6 +36,8 @@ class Retention:
     def __init__(self, node: Node, stop: threading.Event, watch: ClockWatch | None = None) -> None:
         self._node = node
         self._watch = watch or ClockWatch(node.environment, node.clock)
+        self._stop = stop
+        self._tally = Tally(node)
         self._sweep = Sweep(node, node.ledger, self._watch.trusted_us, pause=stop.wait)
 
     def work(self) -> None:
@@ -48,6 +51,10 @@ class Retention:
             self._sweep.tell_overdue()
         else:
             self._log(report)
+        try:
+            self._tally.run_once(self._stop.is_set)
+        except StreamvaultError as error:
+            log.warning("figures not written yet", error=str(error))
 
     def run_once(self) -> Report:
         now_us = self._watch.trusted_us()

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from index.duties import Duties
 from ingest.metrics import serving
 from tests.support.node import wait_until
 from tests.support.receivers import free_port, rsyslog, webhook
@@ -67,8 +68,12 @@ def test_a_silent_camera_is_an_alarm_that_is_told_with_its_end_and_the_figures_s
                 assert (begun["kind"], begun["subject"], begun["state"]) == ("camera silent", "2", "begun")
                 assert begun["message"] == "nothing is recorded of gate: unreachable"
                 made.wait_recording("good")
+                with made.open() as node:
+                    # What a run of retention leaves behind; when it comes to one depends on the host's clock.
+                    Duties(node.environment).put("retention", {"run_us": 1, "oldest_us": 1, "deleted_total": 7})
                 seen = figures(port)
                 assert seen["streamvault_up",] == 1
+                assert seen["streamvault_retention_deleted_segments_total",] == 7
                 assert seen["streamvault_cameras", "recording"] == 1
                 assert seen["streamvault_camera_recording", "good"] == 1
                 assert seen["streamvault_camera_recording", "gate"] == 0
