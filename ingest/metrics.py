@@ -56,7 +56,7 @@ class Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         """Raises nothing: a part that cannot be read is left out, and `streamvault_up` is 0."""
         whole = True
-        for part in (self._recording, self._spool, self._stored, self._index, self._ledger, self._troubles):
+        for part in (self._recording, self._spool, self._stored, self._index, self._ledger, self._retention, self._troubles):
             try:
                 yield from list(part())
             except StreamvaultError as error:
