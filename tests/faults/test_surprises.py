@@ -75,7 +75,7 @@ def test_errors_in_the_supervisors_own_threads_are_repeated_away(node: TestNode)
         error("index.catalog:Catalog.open_gaps", 1, "supervisor"),
         error("index.catalog:Catalog.raise_epochs", 2, "supervisor"),
         error("ingest.adopter:Adopter.adopt", 1, "supervisor"),
-        error("ingest.uploader:Uploader.run_once", 2, "supervisor"),
+        error("ingest.uploader:Uploader.step", 2, "supervisor"),
     ]
     node.start(faults=faults, settings=SETTINGS | {"ingest.supervisor:REFUSED_US": 500_000}, **SHORT)
     node.wait_recording()
