@@ -29,10 +29,12 @@ MOMENT = struct.Struct(">IQ")
 ROW = struct.Struct("<BBBxHHIIIIQQ32s")
 """Version, state, place, flags, class, sequence, duration µs, tail, params, size, min_until µs, BLAKE3."""
 STATE_AT: Final = 1
+PLACE_AT: Final = 2
 SIZE_AT: Final = 24
 MIN_UNTIL_AT: Final = 32
 """Where these stand in a row, for whoever looks at many and keeps few."""
 _SEQUENCE = struct.Struct("<8xI")
+_MIN_UNTIL = struct.Struct("<Q")
 END = struct.Struct("<Q")
 USAGE = struct.Struct("<BxxxIQQQQQQQQ")
 
@@ -177,6 +179,31 @@ def pack_row(row: SegmentRow, class_id: int) -> bytes:
         row.min_until_us,
         row.blake3,
     )
+
+
+def altered(row: SegmentRow, place: Place, state: State, min_until_us: int) -> SegmentRow:
+    """The row but for these, as `dataclasses.replace` makes it, at a third of its cost."""
+    made = _new(SegmentRow)
+    _row_key(made, row.key)
+    _row_end(made, row.end_us)
+    _row_size(made, row.size_bytes)
+    _row_blake3(made, row.blake3)
+    _row_tail(made, row.tail_bytes)
+    _row_params(made, row.params_id)
+    _row_class(made, row.site_class)
+    _row_min_until(made, min_until_us)
+    _row_flags(made, row.flags)
+    _row_place(made, place)
+    _row_state(made, state)
+    return made
+
+
+def repack_row(raw: bytes, row: SegmentRow) -> bytes:
+    """The bytes of a row that is `raw` but for place, state and minimum."""
+    made = bytearray(raw)
+    made[STATE_AT], made[PLACE_AT] = row.state, row.place
+    _MIN_UNTIL.pack_into(made, MIN_UNTIL_AT, row.min_until_us)
+    return bytes(made)
 
 
 def unpack_row(raw_key: bytes, raw: bytes, class_name: Callable[[int], str]) -> SegmentRow:

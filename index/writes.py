@@ -20,14 +20,17 @@ from index.rows import (
     SegmentRow,
     State,
     Usage,
+    altered,
     pack_row,
     pack_usage,
     pending_key,
+    repack_row,
     segment_key,
     unpack_row,
     unpack_usage,
 )
 from index.stale import mark_segment
+from vault.errors import NotFound
 from vault.ids import CameraNumber, SegmentKey
 from vault.timebase import Interval, format_us
 from vault.trackjson import encode_params
@@ -181,20 +184,20 @@ class SegmentWriter:
         min_until_us: int | None = None,
     ) -> SegmentRow:
         """The row in another place or state or with another minimum, counted anew."""
-        changed = replace(
-            row,
-            place=place or row.place,
-            state=state or row.state,
-            min_until_us=row.min_until_us if min_until_us is None else min_until_us,
-        )
-        if changed != row:
-            txn.put(Table.SEGMENTS, segment_key(row.key), pack_row(changed, self.classes.intern(txn, row.site_class.encode())))
-            if changed.place is Place.STORE:
-                txn.delete(Table.PENDING, pending_key(row.key))
+        until_us = row.min_until_us if min_until_us is None else min_until_us
+        changed = altered(row, place or row.place, state or row.state, until_us)
+        if (changed.place, changed.state, until_us) != (row.place, row.state, row.min_until_us):
+            raw_key = segment_key(row.key)
+            raw = txn.get(Table.SEGMENTS, raw_key)
+            if raw is None:
+                raise NotFound(f"{row.key.object_key}: its row went away while it was changed")
+            txn.put(Table.SEGMENTS, raw_key, repack_row(raw, changed))
+            if changed.place is not row.place:
+                self.list_upload(txn, raw_key, changed)
             tally = self._counted(txn)
             tally.count(row, -1)
             tally.count(changed, 1)
-            if replace(changed, state=row.state) != row:
+            if (changed.place, until_us) != (row.place, row.min_until_us):
                 mark_segment(txn, row.key.camera, row.key.start_us)
         return changed
 
