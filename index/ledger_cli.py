@@ -95,14 +95,20 @@ def verify(session: Session, as_json: bool) -> None:
     """
     from index.ledger_anchor import index_anchors, stored_anchors
     from vault.ledger.signing import LedgerKey
+    from vault.ledger.verify import Report
     from vault.ledger.verify import verify as verify_ledger
 
     with open_session(session) as node:
-        anchors = index_anchors(node.environment)
+        anchors, asked = index_anchors(node.environment), True
         try:
             anchors += stored_anchors(node.store)
         except StoreError as error:
+            asked = False
             click.echo(f"the store was not asked for its checkpoints: {plain(str(error))}", err=True)
+        if asked and not anchors and not (node.folder.ledger.exists() or node.folder.ledger_key.exists()):
+            # A data folder made before there were ledgers, in which nothing was changed since: the first entry makes the key.
+            _print(Report(), 0, as_json)
+            return
         with progress(session, "verifying the ledger") as line:
             done = 0
 

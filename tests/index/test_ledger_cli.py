@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 import streamvault
+from index.environment import Table
 from index.ledger_anchor import anchor, drained, object_key
 from index.node import open_node
 from vault.clock import SystemClock
@@ -76,6 +78,24 @@ def test_verify_confirms_and_then_names_what_was_edited(made: Path, capsys: pyte
     assert run(made, "ledger", "verify", "--json") == 8
     [finding] = json.loads(capsys.readouterr().out)["findings"]
     assert (finding["what"], finding["first"], finding["last"], finding["where"]) == ("edited", 1, 1, log.name)
+
+
+def test_a_data_folder_from_before_there_were_ledgers_has_none_yet_and_a_lost_one_is_an_error(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = DataFolder.open(made)
+    shutil.rmtree(folder.ledger)
+    folder.ledger_key.unlink()
+    assert run(made, "ledger", "verify") == 3
+    assert "the key that signs the ledger is missing" in capsys.readouterr().err
+    # As it was made then: nothing in the index remembers a ledger either.
+    with open_node(folder, Config(), SystemClock()) as node, node.environment.write("as of old") as txn:
+        txn.delete(Table.META, b"ledger-checkpoint")
+    assert run(made, "ledger", "verify", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["entries"] == 0
+    assert run(made, "camera", "set", "cam-1", "--name", "gate") == 0
+    assert run(made, "ledger", "verify") == 0
+    assert "entries: 1," in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("where", ["index", "store"])
