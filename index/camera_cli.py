@@ -242,6 +242,10 @@ def set_(
     credentials = given_credentials(credentials_file, ask, from_stdin)
     if no_credentials and credentials:
         raise UsageError("--no-credentials together with new credentials means nothing; leave one out")
+    if not (credentials or no_credentials or keep) and all(
+        value is None for value in (url, site, name, transport, enabled, *said.values())
+    ):
+        raise UsageError("say what should change; `camera set --help` lists it")
     secret: Any = KEEP
     with open_session(session) as node:
         if url or credentials or no_credentials:

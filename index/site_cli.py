@@ -92,6 +92,8 @@ def set_(session: Session, /, site_id: str, keep: bool, by: str, **said: Any) ->
     """
     if keep and (said["category"] is not None or said["days"] is not None):
         raise UsageError("--keep together with --category or --days means nothing; leave one out")
+    if not keep and all(value is None for value in said.values()):
+        raise UsageError("say what should change; `site set --help` lists it")
     with open_session(session) as node:
         if keep:
             node.sites.keep(site_id, by)
