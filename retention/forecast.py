@@ -16,7 +16,6 @@ from vault.errors import UsageError
 _UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kMGTP]?)B?")
 _ADD = re.compile(r"([0-9]{1,7})@(key|general|viewing):([0-9]{1,6}(?:\.[0-9]{1,3})?[kM]?)")
-_STORE = re.compile(r"([+-]?)(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +100,8 @@ def what_if(state: State, adds: Sequence[str], store: str | None, days: Mapping[
         loads[name] = replace(before, cameras=before.cameras + int(match[1]), bytes_a_day=before.bytes_a_day + more)
     capacity = state.capacity_bytes
     if store is not None:
-        match = _STORE.fullmatch(store)
-        size = size_of(match[2]) if match else 0
-        sign = match[1] if match else ""
+        sign = store[:1] if store.startswith(("+", "-")) else ""
+        size = size_of(store[len(sign) :])
         if sign and capacity is None:
             raise UsageError(f"{store[:40]!r}: the store's capacity is unknown; name it whole, or set store.capacity")
         capacity = size if not sign else max(0, (capacity or 0) + (size if sign == "+" else -size))

@@ -14,7 +14,7 @@ from retention.forecast import ClassLoad, State, size_of
 from retention.hourly import REMOVED_SITE_CLASS, all_hours, site_classes
 from retention.parquet import HOURLY, Part, hourly_bytes, read, summed, within, written
 from retention.tally import DAY_US, day_of, stored_days
-from vault.errors import ConfigError, UsageError
+from vault.errors import ConfigError, NotFound, UsageError
 from vault.files import store_error
 from vault.timebase import US, Interval
 
@@ -82,7 +82,7 @@ def _rate_span(node: Node, now_us: int) -> Interval:
     first_us = min((camera.first_record_us or stop_us for camera in node.cameras.list(removed=True)), default=stop_us)
     start_us = max(stop_us - RATE_DAYS * DAY_US, -(-first_us // hour_us) * hour_us)
     if start_us >= stop_us:
-        raise UsageError("nothing was recorded for a whole hour yet: a forecast needs one; try again later")
+        raise NotFound("nothing was recorded for a whole hour yet: a forecast needs one; try again later")
     return Interval(start_us, stop_us)
 
 

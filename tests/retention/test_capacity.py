@@ -21,7 +21,7 @@ from retention.hourly import hours_of
 from retention.planner import report, state
 from retention.tally import Tally, usage_columns
 from tests.support.retaining import DAY_US, HOUR_US, MINUTE_US, Kept, open_kept
-from vault.errors import Damaged, UsageError
+from vault.errors import Damaged, NotFound
 from vault.ids import CameraNumber
 from vault.timebase import US, Interval
 
@@ -117,7 +117,7 @@ def test_what_is_no_parquet_is_named_and_stops_the_report(kept: Kept) -> None:
 
 def test_a_forecast_begins_with_what_came_in_and_needs_a_whole_hour(kept: Kept) -> None:
     kept.clock.advance(HOUR_US // 2)
-    with pytest.raises(UsageError, match="whole hour"):
+    with pytest.raises(NotFound, match="whole hour"):
         state(kept.node)
     record(kept, 2, START_US, 120)
     kept.clock.advance(2 * HOUR_US)

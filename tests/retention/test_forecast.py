@@ -56,6 +56,13 @@ def test_what_if_adds_cameras_and_changes_the_store() -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         size_of(text)
+    with pytest.raises(UsageError, match="not a size"):
+        what_if(State((), 0, {}, 10**12), [], f"+{text}", DAYS)
+
+
+def test_a_store_of_no_size_is_refused() -> None:
+    with pytest.raises(UsageError, match="not a size"):
+        what_if(State((), 0, {}, 10**12), [], "", DAYS)
 
 
 def test_more_of_an_unknown_store_is_refused() -> None:
