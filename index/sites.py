@@ -164,7 +164,9 @@ class Sites:
             old, now_us = self._get(txn, site_id), self._clock.now_us()
             cameras = {*_cameras_of(txn, self._registry, site_id, now_us), *_cameras_of(txn, self._registry, site_id, MAX_US)}
             if cameras or site_id == DEFAULT_SITE:
-                why = f"{len(cameras)} cameras are or were of it" if cameras else "new cameras are of it unless another is said"
+                why = (
+                    f"cameras are or were of it ({len(cameras)})" if cameras else "new cameras are of it unless another is said"
+                )
                 raise Refused(f"site {site_id} stays: {why}")
             site = replace(old, removed_us=now_us)
             self._registry.write(txn, site_document(site_id), asdict(site), now_us, by)

@@ -245,7 +245,7 @@ class S3Client:
         """Delete up to DELETE_TOGETHER objects or versions of objects, given as (name, version); what is not there is deleted.
         The answer says by name which were not and why. Raises StoreError."""
         names = {name for name, _ in objects}
-        doing = f"deleting {len(objects)} objects"
+        doing = f"deleting {len(objects)} objects" if len(objects) > 1 else f"deleting {objects[0][0]}"
 
         def once() -> dict[str, StoreError]:
             wanted = [DeleteObject(name=name, version_id=version) for name, version in objects]
