@@ -21,6 +21,7 @@ from ingest.cli import COMMANDS as INGEST
 from ingest.cli import inner_loop
 from retention.capacity_cli import COMMANDS as CAPACITY
 from retention.cli import COMMANDS as RETENTION
+from retention.inspect_cli import COMMANDS as INSPECT
 from vault.cli import COMMANDS as VAULT
 from vault.console import Session
 from vault.errors import StoreError, StreamvaultError
@@ -75,7 +76,7 @@ def cli(ctx: click.Context, data: Path | None, config_file: Path | None, debug: 
     ctx.obj = Session(data, config_file)
 
 
-for _command in (*VAULT, *INDEX, *INGEST, *CAPACITY, *RETENTION, *ACCESS):
+for _command in (*VAULT, *INDEX, *INGEST, *CAPACITY, *RETENTION, *INSPECT, *ACCESS):
     cli.add_command(_command)
 
 

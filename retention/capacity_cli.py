@@ -15,13 +15,13 @@ from vault.console import (
     MOMENT,
     Session,
     json_option,
-    output_file,
     pass_session,
     print_fields,
     print_json,
     print_table,
     progress,
     size_text,
+    write_output,
 )
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def report(
         file = planner.hours_file(node, first, stop) if parquet_path else b""
     shown = [_row(row, by) for row in rows]
     if parquet_path:
-        _write(parquet_path, file, force)
+        write_output(parquet_path, file, replace=force)
     if csv_path:
-        _write(csv_path, _as_csv(shown), force)
+        write_output(csv_path, _as_csv(shown), replace=force)
     if as_json:
         print_json({"from": first.isoformat(), "to": stop.isoformat(), "by": list(by), "rows": shown})
     elif not shown:
@@ -125,7 +125,7 @@ def forecast(
     seen = look_ahead(state, days)
     today = _day(session.now_us)
     if chart:
-        _write(chart, stored_chart(today, seen.stored, state.capacity_bytes, seen.need_bytes, kind), force)
+        write_output(chart, stored_chart(today, seen.stored, state.capacity_bytes, seen.need_bytes, kind), replace=force)
     if as_json:
         print_json(_as_json(state, seen, assumed, today, adds, store))
     else:
@@ -204,13 +204,6 @@ def _as_csv(rows: list[dict[str, Any]]) -> bytes:
         writer.writeheader()
         writer.writerows(rows)
     return out.getvalue().encode()
-
-
-def _write(path: Path, data: bytes, force: bool) -> None:
-    from vault.files import write_all
-
-    with output_file(path, replace=force) as fd:
-        write_all(fd, 0, [data])
 
 
 def _number(value: float | None, unit: float) -> str:

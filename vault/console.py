@@ -282,3 +282,11 @@ def output_file(path: Path, *, replace: bool) -> Iterator[int]:
         raise
     finally:
         os.close(fd)
+
+
+def write_output(path: Path, data: bytes, *, replace: bool) -> None:
+    """The whole file at once, as `output_file` has it."""
+    from vault.files import write_all
+
+    with output_file(path, replace=replace) as fd:
+        write_all(fd, 0, [data])

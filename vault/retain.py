@@ -29,12 +29,12 @@ def min_until_us(end_us: int, closed_us: int, days: int, zone: tzinfo) -> int:
     """
     if not 1 <= days <= MAX_DAYS:
         raise UsageError(f"days to keep must be 1 to {MAX_DAYS:,}, not {days}")
-    return _after(_local_day(max(end_us, closed_us), zone), days, zone)
+    return _after(local_day(max(end_us, closed_us), zone), days, zone)
 
 
 def day_flags(end_us: int, closed_us: int, zone: tzinfo) -> SegmentFlag:
     """How many local days after its end a segment was closed, as far as flags tell; for `raised_until_us`."""
-    late = (_local_day(max(end_us, closed_us), zone) - _local_day(end_us, zone)).days
+    late = (local_day(max(end_us, closed_us), zone) - local_day(end_us, zone)).days
     return (SegmentFlag.NONE, SegmentFlag.CLOSED_NEXT_DAY)[late] if late < 2 else SegmentFlag.CLOSED_LATER
 
 
@@ -45,13 +45,14 @@ def raised_until_us(end_us: int, min_until_us: int, flags: SegmentFlag, least_da
     it was that day and at least `least_days`, so what comes out is exact when those were its days, and later when it had more.
     """
     if flags & (SegmentFlag.CLOSED_LATER | SegmentFlag.RECOVERED):
-        day = _local_day(min_until_us, zone) - timedelta(days=least_days + 1)
+        day = local_day(min_until_us, zone) - timedelta(days=least_days + 1)
     else:
-        day = _local_day(end_us, zone) + timedelta(days=bool(flags & SegmentFlag.CLOSED_NEXT_DAY))
+        day = local_day(end_us, zone) + timedelta(days=bool(flags & SegmentFlag.CLOSED_NEXT_DAY))
     return max(min_until_us, _after(day, days, zone))
 
 
-def _local_day(at_us: int, zone: tzinfo) -> date:
+def local_day(at_us: int, zone: tzinfo) -> date:
+    """The date that a calendar in `zone` shows. Raises UsageError outside the years 1970 to 9999."""
     if not 0 <= at_us <= MAX_US:
         raise UsageError(f"{at_us} µs is outside the years 1970 to 9999")
     try:

@@ -216,3 +216,11 @@ def chromium(folder: Path) -> Iterator[Browser]:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
             browser.close()
+
+
+def shown(folder: Path, page: Path, *options: str) -> bytes:
+    """What one run of Chromium makes of a local page: its standard output, as with `--dump-dom`."""
+    program = need("chromium")
+    fixed = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync --disable-dev-shm-usage"
+    words = [program, *fixed.split(), f"--user-data-dir={folder}", *options, page.as_uri()]
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60).stdout
