@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from index.doom import (
+    Doomer,
     Outcome,
     Sentence,
-    doom,
     erase,
     lose,
     mark_deleting,
@@ -202,8 +202,7 @@ class Catalog:
 
     def doom(self, keys: Iterable[SegmentKey], *, at_us: int, reason: str, rule: str = "") -> Outcome:
         """New readers stop seeing these. Refuses what is held, inside its minimum, or without a known minimum (I4)."""
-        sentence = Sentence(at_us, reason, rule)
-        return self._step("doom", keys, lambda txn, row: doom(txn, self._segments, row, sentence))
+        return self._step("doom", keys, Doomer(self._segments, Sentence(at_us, reason, rule)).doom)
 
     def spare(self, keys: Iterable[SegmentKey]) -> Outcome:
         """Take a doom back. Refuses what is being deleted."""

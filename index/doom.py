@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from index.environment import ReadTxn, Table, WriteTxn
 from index.gaps import expire, explain
-from index.minima import raised
+from index.minima import raised, raises_of
 from index.pins import pinning
 from index.restoring import keeps_everything
 from index.rows import CAMERA, KEY, SegmentRow, State, segment_key
@@ -137,17 +137,41 @@ def objection_to_doom(txn: ReadTxn, row: SegmentRow, now_us: int) -> str | None:
     return f"hold {hold.id} keeps it" if hold else None
 
 
-def doom(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, sentence: Sentence) -> str | None:
-    """Committed to doomed; None, or why not. A repeat keeps the first sentence."""
-    if row.state is not State.COMMITTED:
+class Doomer:
+    """Committed to doomed, for many rows of one sentence. What keeps a camera's footage is looked up once a transaction: nothing
+    else writes meanwhile."""
+
+    def __init__(self, segments: SegmentWriter, sentence: Sentence) -> None:
+        self._segments = segments
+        self._sentence = sentence
+        self._txn: WriteTxn | None = None
+        self._unkept: dict[CameraNumber, bool] = {}
+
+    def doom(self, txn: WriteTxn, row: SegmentRow) -> str | None:
+        """None, or why not. A repeat keeps the first sentence."""
+        if row.state is not State.COMMITTED:
+            return None
+        if txn is not self._txn:
+            self._txn, self._unkept = txn, {}
+        unkept = self._unkept.get(row.key.camera)
+        if unkept is None:
+            unkept = self._unkept[row.key.camera] = _keeps_nothing(txn, row.key.camera)
+        if not (unkept and 0 < row.min_until_us <= self._sentence.at_us):
+            if txn.get(Table.META, BEHIND) is not None:
+                return "the index is older than its store and may have forgotten what keeps it; run `streamvault index rebuild`"
+            why_not = objection_to_doom(txn, row, self._sentence.at_us)
+            if why_not is not None:
+                return why_not
+        self._segments.change(txn, row, state=State.DOOMED)
+        txn.put(Table.DOOMED, segment_key(row.key), self._sentence.pack())
         return None
-    if txn.get(Table.META, BEHIND) is not None:
-        return "the index is older than its store and may have forgotten what keeps it; run `streamvault index rebuild`"
-    why_not = objection_to_doom(txn, row, sentence.at_us)
-    if why_not is None:
-        segments.change(txn, row, state=State.DOOMED)
-        txn.put(Table.DOOMED, segment_key(row.key), sentence.pack())
-    return why_not
+
+
+def _keeps_nothing(txn: ReadTxn, camera: CameraNumber) -> bool:
+    """Whether nothing but its minimum can keep a segment of this camera."""
+    if txn.get(Table.META, BEHIND) is not None or keeps_everything(txn) is not None:
+        return False
+    return next(holds_of(txn, camera), None) is None and next(raises_of(txn, camera), None) is None
 
 
 def spare(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow) -> str | None:
