@@ -16,6 +16,7 @@ from dataclasses import replace
 from index.environment import Environment, ReadTxn, Table, WriteTxn
 from index.gaps import carve, expire, gaps_over, put_gap
 from index.manifests import put_generations
+from index.minima import raised
 from index.restoring import Progress, put_progress
 from index.rows import KEY, GapRow, Place, SegmentRow, State
 from index.stale import mark_segment, mark_time
@@ -158,6 +159,11 @@ class ManifestStep:
             Place.STORE,
             State.COMMITTED,
         )
+        until_us = raised(txn, row)
+        if until_us != row.min_until_us:
+            # It was raised after its manifest was written.
+            row = replace(row, min_until_us=until_us)
+            mark_segment(txn, key.camera, key.start_us)
         self._segments.put(txn, row)
         return True
 

@@ -12,6 +12,8 @@ from index.catalog import Catalog
 from index.check import check_overlaps, check_removal, check_time, check_usage
 from index.check_objects import UNKNOWN_HASH, Level, ObjectCheck
 from index.environment import Environment, Table
+from index.minima import put_raise
+from index.raising import Raising
 from index.rebuild import LOST, Rebuilt, can_go_on, rebuild
 from index.timeline import Timeline
 from tests.support.index_vault import MAP_BYTES, Vault, closed_segment, open_vault
@@ -76,6 +78,21 @@ def test_what_is_newer_than_the_manifests_comes_from_the_objects_and_the_spool(v
         # What a manifest has yet to tell is known to have to be told.
         assert (ONE, 6) in stale_hours(environment)
     assert report.from_spool == 1
+
+
+def test_a_raise_made_while_the_store_was_away_is_in_the_rows_that_older_manifests_tell(vault: Vault) -> None:
+    live(vault, lambda: write_manifests(vault))
+    with vault.environment.write("raise") as txn:
+        put_raise(txn, vault.registry, [ONE], 200, "Asia/Shanghai", by="Li", why="more days", at_us=vault.clock.now_us())
+    assert Raising(vault.environment, vault.clock).run() > 0
+    before = tables(vault.environment, FOOTAGE)
+    marked = stale_hours(vault.environment)
+    assert marked
+    _, environment, _ = rebuilt(vault)
+    with environment:
+        assert tables(environment, FOOTAGE) == before
+        # Those manifests are to be written anew, as they were before.
+        assert stale_hours(environment) == marked
 
 
 def test_hashes_come_from_the_manifests_and_not_from_the_bytes(vault: Vault) -> None:
