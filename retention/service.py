@@ -60,7 +60,7 @@ class Retention:
         now_us = self._watch.trusted_us()
         fixed = 0
         if now_us is not None:
-            fixed = fix_unknown(self._node.environment, days_of(self._node), self._node.config.retention, now_us)
+            fixed = fix_unknown(self._node.environment, days_of(self._node, now_us), self._node.config.retention, now_us)
         self.tell_clock(fixed)
         return self._sweep.run_once()
 
@@ -71,7 +71,7 @@ class Retention:
     def confirm_clock(self, actor: str) -> tuple[int, int]:
         """A person says that the clock is right: the time, and how many segments got their minimum. Raises Refused."""
         now_us = self._watch.confirm()
-        fixed = fix_unknown(self._node.environment, days_of(self._node), self._node.config.retention, now_us)
+        fixed = fix_unknown(self._node.environment, days_of(self._node, now_us), self._node.config.retention, now_us)
         body: dict[str, Value] = {"confirmed_us": now_us, "why": "a person said so", "segments_fixed": fixed}
         self._node.ledger.append([NewEntry(Kind.CLOCK, actor, {}, body)])
         Duties(self._node.environment).put(_TOLD, {"since_us": None})

@@ -12,6 +12,7 @@ from index.catalog import MAX_ROWS
 from index.environment import Environment
 from index.expiry import expiry_hours, rows_of_hour
 from index.node import Node
+from index.sites import kept
 from index.writes import SegmentWriter
 from vault.config import Retention
 from vault.errors import ConfigError
@@ -22,15 +23,16 @@ Days = Callable[[CameraNumber, str], int | None]
 """Least days of a camera's footage of a class; None where nothing says, which means keep."""
 
 
-def days_of(node: Node) -> Days:
-    """By the registry as it is now: the site's days where they are more than its class asks for."""
-    retention: Retention = node.config.retention
-    sites = {site.id: site.retain_days for site in node.sites.list()}
-    more = {camera.number: sites.get(camera.site, 0) for camera in node.cameras.list(removed=True)}
+def days_of(node: Node, now_us: int) -> Days:
+    """By the registry as it is now: the class's days, or more where site or camera say so."""
+    retention = node.config.retention
+    sites = {site.id: site for site in node.sites.list()}
+    cameras = [camera.at(now_us) for camera in node.cameras.list(removed=True)]
+    more = {camera.number: kept(camera.days, sites.get(camera.site), retention, now_us)[1] for camera in cameras}
 
     def days(camera: CameraNumber, site_class: str) -> int | None:
         try:
-            return max(retention.days(site_class), more.get(camera, 0) or 0)
+            return max(retention.days(site_class), more.get(camera, 0))
         except ConfigError:
             return None
 

@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "data"
     with open_kept(path, NOW_US) as kept:
         kept.node.sites.ensure_default()
-        camera = kept.node.cameras.add(NewCamera("cam-1", "rtsp://192.0.2.1/stream")).number
+        camera = kept.node.cameras.add(NewCamera("cam-1", "rtsp://192.0.2.1/stream", days=60)).number
         kept.node.outbox.drain()
         old_us = NOW_US - 40 * DAY_US
         kept.put([old_us + at * MINUTE_US for at in range(3)], camera, until_us=NOW_US - DAY_US)
@@ -68,7 +68,7 @@ def test_the_clock_is_shown_and_confirmed_and_gives_what_waited_its_minimum(
     assert "1 segment got a minimum" in capsys.readouterr().out
     assert called(capsys, folder, "clock", "show")["segments_without_minimum"] == 0
     found = called(capsys, folder, "retention", "explain", "cam-1", "--at", format_us(NOW_US - 40 * DAY_US + 4 * MINUTE_US))
-    assert found["found"][0]["min_until"] > format_us(NOW_US + 30 * DAY_US)
+    assert found["found"][0]["min_until"] > format_us(NOW_US + 60 * DAY_US), "the camera's own days"
     with open_kept(folder, NOW_US) as kept:
         said = [entry for entry in kept.entries() if entry.kind == "clock"]
         assert [(entry.actor, entry.body["segments_fixed"]) for entry in said] == [("an officer", 1)]
