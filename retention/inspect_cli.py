@@ -107,7 +107,7 @@ def _default_from(node: Node) -> int:
 
 def _show(made: Report, language: str) -> None:
     from retention.inspect_words import CLASSES, LABELS, article, text, title
-    from retention.inspection import hours_text, percent_text, seconds_text
+    from retention.inspection import length_text, percent_text, seconds_text
 
     def said(words: Words) -> str:
         return words.zh if language == "zh" else words.en
@@ -132,7 +132,7 @@ def _show(made: Report, language: str) -> None:
                 seen.camera.id, seen.camera.site, said(CLASSES[seen.site_class]),
                 said(LABELS["collecting"]) if whole.share is None else percent_text(whole.recorded_us, whole.due_us),
                 f"{worst.day} {percent_text(worst.recorded_us, worst.due_us)}" if worst and worst.missing_us else "",
-                f"{len(whole.gaps)} × {hours_text(whole.missing_us)}" if whole.gaps else "",
+                f"{len(whole.gaps)} × {length_text(whole.missing_us)}" if whole.gaps else "",
                 f"{kept.days} / {kept.required_days}", _state(seen, said),
                 "" if seen.clock_offset_us is None else seconds_text(seen.clock_offset_us),
             ]

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from index.timeline import Gap
 from retention.completeness import DayShare
 from retention.inspect_words import CLASSES, KEEPINGS, LABELS, Words, article, reason, text, title
-from retention.inspection import Inspected, Report, hours_text, percent_text, seconds_text
+from retention.inspection import Inspected, Report, length_text, percent_text, seconds_text
 
 MAX_GAPS: Final = 20
 """Of a camera, the longest; JSON and CSV have all."""
@@ -44,7 +44,7 @@ def page(report: Report, language: str = "both") -> str:
     environment.globals.update(
         {
             "t": lambda name: said(LABELS[name]), "said": said, "moment": moment, "title": title, "text": text,
-            "article": article, "reason": reason, "percent": percent_text, "hours": hours_text, "seconds": seconds_text,
+            "article": article, "reason": reason, "percent": percent_text, "length": length_text, "seconds": seconds_text,
             "bar": _bar, "listed": _listed, "keepings": KEEPINGS, "classes": CLASSES,
         }
     )  # fmt: skip

@@ -13,7 +13,7 @@ from vault.timebase import US, format_us
 CAMERA_COLUMNS: Final = (
     "camera", "number", "name", "site", "class", "removed", "from", "to", "seconds_due", "seconds_recorded", "seconds_missing",
     "completeness", "collecting", "worst_day", "worst_completeness", "gaps", "days_retained", "days_required", "retention",
-    "collecting_since", "clock_offset_seconds", "interconnect", "approval_ref", "silent", "findings",
+    "collecting_since", "clock_offset_seconds", "clock_is", "interconnect", "approval_ref", "silent", "findings",
 )  # fmt: skip
 DAY_COLUMNS: Final = ("camera", "number", "site", "day", "whole_day", "seconds_due", "seconds_recorded", "completeness")
 GAP_COLUMNS: Final = ("camera", "number", "site", "from", "to", "lasts", "seconds", "reason")
@@ -90,7 +90,7 @@ def camera_rows(report: Report) -> Iterator[tuple[object, ...]]:
             _moment(seen.camera.removed_us), format_us(report.span.start_us), format_us(report.span.end_us),
             whole.due_us / US, whole.recorded_us / US, whole.missing_us / US, _value(whole.share), _yes(whole.share is None),
             worst.day if worst else "", worst.recorded_us / worst.due_us if worst else "", len(whole.gaps), kept.days,
-            kept.required_days, kept.keeping, _moment(kept.since_us), _value(_seconds(seen.clock_offset_us)), seen.interconnect,
+            kept.required_days, kept.keeping, _moment(kept.since_us), *_clock(seen.clock_offset_us), seen.interconnect,
             seen.approval_ref, seen.silent, "; ".join(said.get(seen.camera.id, ())),
         )  # fmt: skip
 
@@ -140,6 +140,13 @@ def _seconds(duration_us: int | None) -> float | None:
 
 def _value(value: float | None) -> object:
     return "" if value is None else value
+
+
+def _clock(offset_us: int | None) -> tuple[object, str]:
+    """Without a sign: a cell that begins with one is no number but a formula, and made inert."""
+    if offset_us is None:
+        return "", ""
+    return abs(offset_us) / US, "behind" if offset_us < 0 else "ahead"
 
 
 def _yes(value: bool) -> str:

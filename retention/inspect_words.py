@@ -50,11 +50,11 @@ _TEXTS: Final[Mapping[Kind, Words]] = {
     Kind.OVERDUE: Words(
         "{segments} 段录像已到期未删除，最早到期日 {since}", "{segments} segments are past their time, the first since {since}"
     ),
-    Kind.SWITCHED_OFF: Words("录像被关闭 {hours}", "for {hours} nobody let it record"),
+    Kind.SWITCHED_OFF: Words("录像被关闭 {length}", "for {length} nobody let it record"),
     Kind.NO_VIEWING_CAMERA: Words(
         "没有拍摄操作人员的在录摄像机", "no camera of it records, so nobody sees who looks at footage"
     ),
-    Kind.VIEWING_GAP: Words("缺失 {gaps} 段，共 {hours}", "{gaps} gaps, {hours} in all"),
+    Kind.VIEWING_GAP: Words("缺失 {gaps} 段，共 {length}", "{gaps} gaps, {length} in all"),
     Kind.INCOMPLETE: Words(
         "录像完整率 {share}，低于 {least}；最差 {day}：{worst}", "{share} complete, below {least}; worst {day}: {worst}"
     ),
@@ -159,7 +159,7 @@ LABELS: Final[Mapping[str, Words]] = {
     "why": Words("事由", "Why"),
     "placed_by": Words("经办人", "Placed by"),
     "until": Words("至", "Until"),
-    "until_released": Words("至解除", "released"),
+    "until_released": Words("至解除", "it is released"),
     "definition": Words(
         "录像完整率 = 已录秒数 ÷ 应录秒数，按摄像机和当地自然日计算；录像缺失逐段列出原因；已到期删除的时段计为已录；"
         "不足一个完整自然日的显示“积累中”，不显示 100 %。此公式为本系统自定，未见官方公式。",

@@ -227,11 +227,11 @@ def _of_camera(seen: Inspected, limits: Limits, zone: tzinfo) -> Iterator[Findin
         yield finding(Kind.OVERDUE, segments=f"{segments:,}", since=local_day(until_us, zone))
     off_us = whole.by_reason().get(SWITCHED_OFF, 0)
     if off_us and seen.site_class == "key":
-        yield finding(Kind.SWITCHED_OFF, hours=hours_text(off_us))
+        yield finding(Kind.SWITCHED_OFF, length=length_text(off_us))
     if seen.silent:
         yield finding(Kind.SILENT, message=seen.silent)
     if seen.site_class == "viewing" and whole.gaps:
-        yield finding(Kind.VIEWING_GAP, gaps=len(whole.gaps), hours=hours_text(whole.missing_us))
+        yield finding(Kind.VIEWING_GAP, gaps=len(whole.gaps), length=length_text(whole.missing_us))
     elif whole.share is not None and whole.share < limits.least_share and whole.worst is not None:
         yield finding(
             Kind.INCOMPLETE, share=percent_text(whole.recorded_us, whole.due_us), day=whole.worst.day,
@@ -241,7 +241,7 @@ def _of_camera(seen: Inspected, limits: Limits, zone: tzinfo) -> Iterator[Findin
         yield finding(Kind.INTERCONNECT)
     offset_us = seen.clock_offset_us
     if offset_us is not None and abs(offset_us) > limits.clock_offset_us:
-        yield finding(Kind.CLOCK, offset=seconds_text(offset_us), limit=seconds_text(limits.clock_offset_us))
+        yield finding(Kind.CLOCK, offset=seconds_text(offset_us), limit=length_text(limits.clock_offset_us))
 
 
 def _of_site(site: Site, cameras: Sequence[Inspected]) -> Iterator[Finding]:
@@ -282,8 +282,12 @@ def percent_text(part_us: int, whole_us: int) -> str:
     return f"{part_us * 10_000 // whole_us / 100:.2f} %"
 
 
-def hours_text(duration_us: int) -> str:
-    return f"{duration_us / US / 3600:,.2f} h"
+def length_text(duration_us: int) -> str:
+    """In a unit that leaves figures of it to see."""
+    seconds = duration_us / US
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:,.2f} h"
 
 
 def seconds_text(duration_us: int) -> str:

@@ -15,6 +15,7 @@ import pytest
 import streamvault
 from index.alarms import Alarms
 from index.cameras import NewCamera
+from index.hours import HourFigures, Hours
 from index.sites import Site
 from tests.support.browser import shown
 from tests.support.retaining import DAY_US, HOUR_US, open_kept
@@ -47,6 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         node.catalog.open_gap(CameraNumber(2), first_us + 30 * HOUR_US, "unreachable")
         node.catalog.open_gap(CameraNumber(3), now_us - HOUR_US, "<b>odd</b>\u202e reason")
         Alarms(node.environment, kept.clock).begin("camera silent", "2", f"nothing is recorded of vault: \u202e{HOSTILE}")
+        Hours(node.environment).add({(CameraNumber(1), now_us // HOUR_US - 2): HourFigures(1, 0, -4_500_000)})
         node.holds.place(
             by="李", case="2026-117", why="<script>x</script>", cameras=[CameraNumber(2)],
             interval=Interval(first_us, first_us + DAY_US),
@@ -102,6 +104,7 @@ def test_csv_has_no_cell_that_is_a_formula(data: Path, sheet: str, tmp_path: Pat
     if sheet == "camera":
         assert rows[0]["name"] == f"'{FORMULA}"
         assert "无录像" in rows[1]["findings"]
+        assert (rows[0]["clock_offset_seconds"], rows[0]["clock_is"]) == ("4.5", "behind")
     assert streamvault.run(["--data", str(data), "inspect", "report", "--csv", str(path)]) == 2
     assert "--force" in capsys.readouterr().err
 

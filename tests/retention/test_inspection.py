@@ -25,6 +25,7 @@ from retention.inspection import (
     Traces,
     alarm_finding,
     findings,
+    length_text,
     percent_text,
     retained,
 )
@@ -189,6 +190,11 @@ def test_what_is_not_all_never_reads_a_hundred_percent() -> None:
     assert percent_text(30 * DAY_US - 1, 30 * DAY_US) == "99.99 %"
     assert percent_text(DAY_US, DAY_US) == "100.00 %"
     assert percent_text(57, 100) == "57.00 %"
+
+
+def test_a_length_has_a_unit_that_leaves_something_to_see() -> None:
+    lengths = (480_000, 90 * US, HOUR_US - US, HOUR_US, 30 * DAY_US)
+    assert [length_text(us) for us in lengths] == ["0.48 s", "1.5 min", "60.0 min", "1.00 h", "720.00 h"]
 
 
 def test_each_finding_has_an_article_and_words_in_both_languages() -> None:
