@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from index.environment import Environment, ReadTxn, Table, WriteTxn
 from index.rows import KEY, MOMENT, Place, SegmentRow, State, unpack_gap
-from index.stale import HOUR, SEGMENTS, TAKEN, mark_of
+from index.stale import GAPS, HOUR, SEGMENTS, TAKEN, mark_of
 from index.writes import SegmentWriter, epoch_of, usage_of
 from vault.clock import Clock
 from vault.errors import Damaged, StoreError
@@ -87,9 +87,13 @@ class Manifests:
 
     def write_all(self) -> None:
         """Every hour that is marked, as far as its segments are in the store: for when nothing is recorded any more."""
-        self._at = b""
-        while self._batch(everything=True):
-            pass
+        again = True
+        while again:
+            self._at = b""
+            while self._batch(everything=True):
+                pass
+            # What an earlier life has put under this number told another state of the camera: the next number will do.
+            again = bool(self._clashed)
 
     def _batch(self, everything: bool) -> bool:
         due, more = self._due(everything)
@@ -164,6 +168,9 @@ class Manifests:
         with self._env.write("manifests written", frees=True) as txn:
             for item, empty in written:
                 self._finish(txn, item, empty, kept)
+            for item in taken:
+                if item.mark_key in self._foreign:
+                    self._take_back(txn, item)
         if failure is not None:
             raise failure
         if kept:
@@ -175,6 +182,7 @@ class Manifests:
         try:
             self._store.put_bytes(item.key.object_key, encode(manifest))
         except Damaged as error:
+            self._clashed.discard(item.mark_key)
             if item.fresh:
                 # The store was told more than this index knows: it is an old copy. Nothing there is replaced.
                 log.error(
@@ -202,6 +210,11 @@ class Manifests:
             txn.delete(Table.MANIFESTS, MOMENT.pack(camera, hour_us))
         else:
             put_generations(txn, camera, hour_us, item.key.generation + empty, item.key.generation)
+
+    def _take_back(self, txn: WriteTxn, item: _Taken) -> None:
+        """The number is another index's: as if it was never reserved, or the next life would take it for its own and replace it."""
+        txn.put(Table.STALE, item.mark_key, GAPS)
+        put_generations(txn, item.key.camera, item.key.hour_us, item.oldest, item.key.generation - 1)
 
     def _manifest(self, txn: ReadTxn, key: ManifestKey) -> Manifest:
         """The hour as it stands. Rows whose objects are not in the store yet are left out; their settling marks it again."""

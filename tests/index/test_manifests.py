@@ -135,13 +135,33 @@ def test_a_store_that_is_away_in_the_middle_loses_nothing(vault: Vault) -> None:
     assert manifests(vault.store) == [ManifestKey(ONE, T0 + hour * HOUR_US, 1) for hour in range(4)]
 
 
+def test_what_a_killed_life_put_is_replaced_at_the_end_though_the_hour_has_turned(vault: Vault) -> None:
+    vault.settled(ONE, T0 + HOUR_US - US, 1)
+
+    def die(name: str) -> None:
+        if name == "after a put":
+            raise StoreError("killed")
+
+    with pytest.raises(StoreError, match="killed"):
+        write_manifests(vault, Watched(vault.store, die))
+    # The next life takes the camera and, the hour being another, has no reason to mark the one before.
+    epoch = vault.catalog.raise_epoch(ONE)
+    vault.clock.advance(T0 + HOUR_US + 5 * US - vault.clock.now_us())
+    vault.settled(ONE, T0 + HOUR_US, epoch)
+    write_manifests(vault)
+    assert stale_hours(vault.environment) == []
+    assert manifests(vault.store) == [ManifestKey(ONE, T0, 2), ManifestKey(ONE, T0 + HOUR_US, 1)]
+    assert read(vault).epoch == epoch
+
+
 def test_a_manifest_that_this_index_never_wrote_is_kept(vault: Vault, caplog: pytest.LogCaptureFixture) -> None:
     foreign = ManifestKey(ONE, T0, 1)
     vault.store.put_bytes(foreign.object_key, b"by an index that knew more")
     vault.settled(ONE, T0, 1)
     vault.settled(ONE, T0 + HOUR_US, 1)
-    write_manifests(vault)
-    write_manifests(vault)
+    for _ in range(4):
+        # Each a life of its own.
+        write_manifests(vault)
     assert manifests(vault.store) == [foreign, ManifestKey(ONE, T0 + HOUR_US, 1)]
     assert stale_hours(vault.environment) == [(ONE, 0)]
 
