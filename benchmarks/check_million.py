@@ -11,7 +11,7 @@ import pstats
 import time
 from pathlib import Path
 
-from benchmarks.million_material import fill
+from benchmarks.store_material import fill
 from index.check_all import Depth, all_findings
 from index.check_objects import Level
 from index.node import Node, open_node

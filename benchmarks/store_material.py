@@ -1,4 +1,7 @@
-"""A local store with very many objects, made fast: sparse files of a segment's size that take no space, and their manifests."""
+"""A local store with very many objects, made fast: sparse files of a segment's size that take no space. Nothing is synced.
+
+What is beside them is what is measured: the index that knows them, or the manifests that an index is made of anew.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,26 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks.index_material import row_of
-from index.rows import NewRow
+from benchmarks.index_material import minutes_of, row_of
+from index.node import Node
+from index.rows import NewRow, Place
 from vault.manifest import HOUR_US, ListedGap, ListedSegment, Manifest, ManifestKey, encode
+
+CAMERAS = 200
+
+
+def fill(node: Node, count: int) -> int:
+    """Objects in the node's store and their rows, of at least `count` segments; how many."""
+    folder = node.folder.store(node.config)
+    made = 0
+    last: list[NewRow] = []
+    for rows in minutes_of(CAMERAS, count):
+        for row in rows:
+            _reserve(folder / row.key.object_key, row.size_bytes)
+        node.catalog.commit(rows, adopt=True, place=Place.STORE)
+        made, last = made + len(rows), rows
+    node.catalog.open_gaps([(row.key.camera, row.end_us, "stopped") for row in last])
+    return made
 
 
 def make_store(folder: Path, cameras: int, segments: int) -> int:

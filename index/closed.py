@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from index.check_objects import digest_of
+from index.check_objects import UNKNOWN_HASH, digest_of
 from index.rows import NewRow
 from vault.errors import Damaged
 from vault.ids import SegmentKey
@@ -20,15 +20,15 @@ def closed_table(key: SegmentKey, source: ByteSource) -> SegmentTable:
     return table
 
 
-def closed_row(key: SegmentKey, source: ByteSource) -> NewRow:
-    """The row that commits it, its hash as of now. Reads all of it. Raises Damaged."""
+def closed_row(key: SegmentKey, source: ByteSource, *, hash_bytes: bool = True) -> NewRow:
+    """The row that commits it, its hash as of now, for which all of it is read; without `hash_bytes` it is unknown. Raises Damaged."""
     table = closed_table(key, source)
     info = table.info
     return NewRow(
         key,
         info.end_us,
         table.file_size,
-        digest_of(source),
+        digest_of(source) if hash_bytes else UNKNOWN_HASH,
         tail_length(source),
         tuple(track.params for track in table.tracks),
         info.site_class,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 
-from index.check_objects import UNKNOWN_HASH, digest_of
+from index.closed import closed_row
 from index.entry import enter
 from index.environment import Environment, Table
 from index.gaps import expire
@@ -17,8 +17,6 @@ from index.rows import KEY, NewRow, Place, sequence_of
 from index.writes import SegmentWriter, epoch_of
 from vault.errors import Damaged, NotFound, StreamvaultError, UsageError
 from vault.ids import CameraNumber, SegmentKey
-from vault.segment.read import read_closed, tail_length
-from vault.source import ByteSource
 from vault.spool import Spool
 from vault.store.interface import ObjectStore
 from vault.timebase import US
@@ -90,7 +88,7 @@ class ScanStep:
                 continue
             try:
                 with spool.open_source(key) as source:
-                    self._new.append(self._row(key, source))
+                    self._new.append(closed_row(key, source, hash_bytes=self._hash))
             except StreamvaultError:
                 self.open_files += 1
             if len(self._new) == TXN_ROWS:
@@ -127,7 +125,7 @@ class ScanStep:
         try:
             key = SegmentKey.parse(name)
             with self._store.open(name) as source:
-                self._new.append(self._row(key, source))
+                self._new.append(closed_row(key, source, hash_bytes=self._hash))
         except (Damaged, NotFound, UsageError) as error:
             self._progress.refused.append((name, str(error)))
 
@@ -137,24 +135,6 @@ class ScanStep:
             self._gone.append(key)
         elif self._store.stat(name) is None:
             self._progress.absent.append(name)
-
-    def _row(self, key: SegmentKey, source: ByteSource) -> NewRow:
-        table = read_closed(source)
-        info = table.info
-        if info.head.key != key:
-            raise Damaged(f"it says of itself that it is {info.head.key.object_key}")
-        return NewRow(
-            key,
-            info.end_us,
-            table.file_size,
-            digest_of(source) if self._hash else UNKNOWN_HASH,
-            tail_length(source),
-            tuple(track.params for track in table.tracks),
-            info.site_class,
-            info.min_until_us,
-            info.flags,
-            info.head.gap_before,
-        )
 
     def _commit(self, place: Place, next_step: str = "", after: str = "") -> None:
         """What was met since the last time, and how far that is, in one transaction."""

@@ -13,17 +13,15 @@ from dataclasses import dataclass, field
 
 from index.catalog import Catalog, RowsRefused
 from index.clockwatch import ClockWatch
+from index.closed import closed_row
 from index.rows import NewRow, Place
 from ingest.closer import Keep
 from vault.clock import Clock
 from vault.config import Config
-from vault.digest import file_digest
 from vault.errors import NotFound, StreamvaultError
 from vault.ids import CameraNumber, SegmentKey
 from vault.logs import Log
-from vault.media import SegmentTable
 from vault.retain import min_until_us
-from vault.segment.read import tail_length
 from vault.segment.recover import recover
 from vault.source import FileSource
 from vault.spool import Spool
@@ -118,13 +116,12 @@ class Adopter:
         path, closed_us, keep = self._spool.path_of(key), self._clock.now_us(), self._keep_of(key.camera)
         # A crash's segment counts its days from now: in doubt, keep.
         until_us = min_until_us(max(key.start_us, closed_us), closed_us, keep.days, self._zone) if self._watch.trusted() else 0
-        table = recover(path, closed_us=closed_us, site_class=keep.site_class, min_until_us=until_us)
-        if table is None:
+        if recover(path, closed_us=closed_us, site_class=keep.site_class, min_until_us=until_us) is None:
             self._spool.remove(key)
             done.emptied.append(key)
             return None
         with FileSource(path) as source:
-            return row_of(table, source.size, tail_length(source), file_digest(path))
+            return closed_row(key, source)
 
     def _commit(self, rows: list[NewRow], done: Adopted) -> None:
         if not rows:
@@ -143,20 +140,3 @@ class Adopter:
                 continue
             log.info("segment adopted", key=row.key.object_key, end_us=row.end_us)
             done.committed.append(row.key)
-
-
-def row_of(table: SegmentTable, size_bytes: int, tail_bytes: int, digest: bytes) -> NewRow:
-    """The row that commits a closed segment, from what its own box says."""
-    info = table.info
-    return NewRow(
-        key=info.head.key,
-        end_us=info.end_us,
-        size_bytes=size_bytes,
-        blake3=digest,
-        tail_bytes=tail_bytes,
-        params=tuple(track.params for track in table.tracks),
-        site_class=info.site_class,
-        min_until_us=info.min_until_us,
-        flags=info.flags,
-        gap_before=info.head.gap_before,
-    )

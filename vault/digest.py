@@ -8,11 +8,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 from blake3 import blake3
 
-from vault.errors import NotFound
 from vault.files import store_error, write_all
 
 DIGEST_BYTES = 32
@@ -65,17 +63,3 @@ def _pieces(fd: int) -> Iterator[memoryview]:
     while count := os.preadv(fd, [buffer], offset):
         yield view[:count]
         offset += count
-
-
-def file_digest(path: Path) -> bytes:
-    """BLAKE3 of a file: 32 bytes. Raises NotFound, StoreError."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise NotFound(f"{path}: no such file to hash") from None
-    except OSError as error:
-        raise store_error(f"opening {path} to hash it", error) from error
-    try:
-        return fd_digest(fd, f"hashing {path}")
-    finally:
-        os.close(fd)
