@@ -1,7 +1,8 @@
-"""The invariants I1 to I6 as functions that only report. Each repair is a command of its own; nothing here writes.
+"""The invariants as functions that only report. Each repair is a command of its own; nothing here writes.
 
 A check runs beside recording, uploading and deletion. Whatever looks wrong is therefore looked at a second time, from a fresh
-snapshot, before it becomes a finding. I1 and I2 compare rows with objects (`index.check_objects`); the rest is here.
+snapshot, before it becomes a finding. I1 and I2 compare rows with objects (`index.check_objects`), I7 with the ledger (`index.check_ledger`);
+the rest is here.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from index.check import (
     check_usage,
     no_progress,
 )
+from index.check_ledger import check_ledger
 from index.check_objects import Level, ObjectCheck, Sample
 from index.growing import growing_intervals
 from index.node import Node
@@ -45,3 +46,4 @@ def all_findings(node: Node, depth: Depth, progress: Progress = no_progress) -> 
     yield from check_time(
         environment, now_us, lambda number: growing_intervals(environment, node.spool, number, now_us), progress
     )
+    yield from check_ledger(environment, node.ledger, node.store, now_us, progress)

@@ -76,7 +76,8 @@ def init(session: Session) -> None:
 @json_option
 @pass_session
 def check(session: Session, level: str, sample: Fraction | int | None, seed: int | None, as_json: bool) -> None:
-    """Check the invariants: rows against objects, overlaps, removal, usage, and that every second is accounted for.
+    """Check the invariants: rows against objects, overlaps, removal, usage, that every second is accounted for,
+    and that deeds are in the ledger.
 
     Only reports, and may run beside a recorder; `repair` mends. Exit code 8 when an invariant is broken; a warning breaks none.
     """

@@ -17,7 +17,7 @@ from __future__ import annotations
 import platform
 import struct
 
-from index.environment import Environment, Table, WriteTxn
+from index.environment import Environment, ReadTxn, Table, WriteTxn
 from index.ledger_anchor import anchor, drained, put_anchor, put_drained
 from vault.errors import Damaged
 from vault.ledger.entry import Kind, NewEntry, decode_entry, encode_entry
@@ -44,6 +44,12 @@ def record(txn: WriteTxn, new: NewEntry, at_us: int) -> None:
     line = encode_entry(new, _SEQUENCE, at_us if new.at_us is None else new.at_us)
     last = txn.last_before(Table.OUTBOX, b"\xff" * (_KEY.size + 1))
     txn.put(Table.OUTBOX, _KEY.pack(1 if last is None else _KEY.unpack(last[0])[0] + 1), line)
+
+
+def oldest_us(txn: ReadTxn) -> int | None:
+    """When the deed was done that waits first; None when none does. Raises Damaged."""
+    first = txn.first_from(Table.OUTBOX, b"")
+    return None if first is None else _unpack(first[1]).at_us
 
 
 class Outbox:

@@ -23,6 +23,7 @@ import blake3
 
 from index.cameras import NewCamera
 from index.check import Finding, check_overlaps, check_readable, check_removal, check_time, check_usage
+from index.check_ledger import check_ledger
 from index.check_objects import Level, ObjectCheck
 from index.growing import growing_intervals
 from index.node import Node, open_node
@@ -278,7 +279,7 @@ class TestNode:
             return node.timeline.gaps(number, Interval(first, now_us), growing)
 
     def findings(self, ahead_us: int = 400 * US) -> list[Finding]:
-        """I1 to I6 of a node that stands still, as if they were asked for a while later."""
+        """The invariants of a node that stands still, as if they were asked for a while later."""
         with self.open() as node:
             return findings_of(node, ahead_us)
 
@@ -293,7 +294,7 @@ class TestNode:
 
 
 def findings_of(node: Node, ahead_us: int) -> list[Finding]:
-    """I1 to I6, as if they were asked for a while later."""
+    """The invariants, as if they were asked for a while later."""
     environment = node.environment
     now_us = node.clock.now_us() + ahead_us
     found = list(check_readable(environment))
@@ -302,6 +303,7 @@ def findings_of(node: Node, ahead_us: int) -> list[Finding]:
     found += check_removal(environment)
     found += check_usage(environment)
     found += check_time(environment, now_us, lambda n: growing_intervals(environment, node.spool, n, now_us))
+    found += check_ledger(environment, node.ledger, node.store, now_us)
     return found
 
 

@@ -61,4 +61,5 @@ def make_vault(path: Path, tracks: list[Track], start_us: int, states: list[str]
             if gap_us and state != "open":
                 node.catalog.open_gap(camera.number, end_us, "unreachable")
             borders.append(end_us + gap_us)
+        node.outbox.drain()
     return borders
