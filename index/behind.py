@@ -89,6 +89,12 @@ def make_safe(environment: Environment, catalog: Catalog, found: Ahead) -> None:
     catalog.lift_epochs(found.epochs)
 
 
+def is_behind(environment: Environment) -> bool:
+    """Whether the index was found to be older than its store, now or earlier; only a rebuild ends that."""
+    with environment.read() as txn:
+        return txn.get(Table.META, BEHIND) is not None
+
+
 def _unknown(environment: Environment, store: ObjectStore, numbers: list[CameraNumber], now_us: int) -> Iterator[SegmentKey]:
     """Objects that no row knows, of the days since the newest row of all cameras; all days where there is no row."""
     with environment.read() as txn:

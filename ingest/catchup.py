@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 
-from index.behind import ahead, make_safe, used_epochs
+from index.alarms import Alarms
+from index.behind import ahead, is_behind, make_safe, used_epochs
 from index.node import Node
 from vault.errors import StreamvaultError
 from vault.logs import Log
@@ -18,6 +19,7 @@ FIRST_SECONDS = 5.0
 """How long recording waits for the answer of a store that is there."""
 
 AGAIN_SECONDS = 30.0
+ALARM = "index behind store"
 
 
 class CatchUp:
@@ -25,6 +27,7 @@ class CatchUp:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._alarms = Alarms(node.environment, node.clock)
         self._stop = threading.Event()
         self._asked = threading.Event()
         self._thread = threading.Thread(target=self._run, name="catch-up", daemon=True)
@@ -32,6 +35,7 @@ class CatchUp:
     def start(self, seconds: float = FIRST_SECONDS) -> None:
         """Lift epochs above those in the spool, and above the store's if it answers in time. Raises what the index raises."""
         self._node.catalog.lift_epochs(used_epochs(self._node.spool.list_keys()))
+        self._say()
         self._thread.start()
         self._asked.wait(seconds)
 
@@ -43,11 +47,20 @@ class CatchUp:
         node = self._node
         found = ahead(node.environment, node.registry, node.store, node.clock.now_us())
         make_safe(node.environment, node.catalog, found)
+        self._say()
         if found.is_behind:
             log.error(
                 "index older than its store, nothing is removed; run `streamvault index rebuild`",
                 unknown_segments=found.segments, newer_documents=found.documents, cameras=len(found.epochs),
             )  # fmt: skip
+
+    def _say(self) -> None:
+        if is_behind(self._node.environment):
+            self._alarms.begin(
+                ALARM, "", "the index is older than its store and nothing is removed; run `streamvault index rebuild`"
+            )
+        else:
+            self._alarms.end(ALARM, "")
 
     def _run(self) -> None:
         while True:

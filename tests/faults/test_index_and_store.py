@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from index.alarms import Alarms
 from index.behind import ahead, make_safe
 from index.cameras import NewCamera
 from index.node import Node, open_node
@@ -160,6 +161,7 @@ def test_an_index_restored_from_an_old_copy_gives_nothing_twice_and_dooms_nothin
     with open_node(site.folder, site.config, CLOCK) as node:
         found = ahead(node.environment, node.registry, node.store, CLOCK.now_us())
         assert (found.segments, found.documents, found.number) == (2, 1, 2)
+        assert Alarms(node.environment, CLOCK).lasting() == []
         # By what lies in the data folder alone, before the store was asked.
         assert node.cameras.add(NewCamera("early", "rtsp://192.0.2.9/s")).number == 3
         make_safe(node.environment, node.catalog, found)
@@ -167,10 +169,15 @@ def test_an_index_restored_from_an_old_copy_gives_nothing_twice_and_dooms_nothin
         assert (node.catalog.raise_epoch(CameraNumber(1)), node.catalog.raise_epoch(second)) == (7, 6)
         outcome = node.catalog.doom([SegmentKey(CameraNumber(1), T0, 1, 0)], at_us=LATER_US, reason="past its minimum")
         assert "older than its store" in outcome.refused[0][1]
+        for _ in range(2):
+            CatchUp(node).run_once()
+            assert [alarm.kind for alarm in Alarms(node.environment, CLOCK).lasting()] == ["index behind store"]
     renew(site.folder, site.config, CLOCK, lambda step, seen: None)
     with open_node(site.folder, site.config, CLOCK) as node:
         assert node.catalog.usage(second).segments == 1
         assert not ahead(node.environment, node.registry, node.store, CLOCK.now_us()).is_behind
+        CatchUp(node).run_once()
+        assert Alarms(node.environment, CLOCK).lasting() == []
         assert node.catalog.doom([SegmentKey(CameraNumber(1), T0, 1, 0)], at_us=LATER_US, reason="past its minimum").done
 
 
