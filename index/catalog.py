@@ -236,8 +236,9 @@ class Catalog:
 
     # Repairs: what `check` found, put right. Who decides is `index.repair`.
 
-    def lose(self, keys: Iterable[SegmentKey], *, at_us: int, reason: str) -> Outcome:
-        """The bytes are gone and nobody removed them: the rows go, and their time is a gap. Refuses what is held."""
+    def lose(self, keys: Iterable[SegmentKey], *, at_us: int, reason: str | None) -> Outcome:
+        """The bytes are gone and nothing here removed them: the rows go, and their time is a gap, or expired without a reason.
+        Refuses what is held."""
         return self._step("lose", keys, lambda txn, row: lose(txn, self._segments, row, at_us, reason), absent_is_done=True)
 
     def recount(self, camera: CameraNumber) -> None:

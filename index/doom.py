@@ -217,15 +217,18 @@ def erase(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow) -> str | None
     return None
 
 
-def lose(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, at_us: int, reason: str) -> str | None:
-    """A committed row whose bytes are gone, to a gap; None, or why not."""
+def lose(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow, at_us: int, reason: str | None) -> str | None:
+    """A committed row whose bytes are gone, to a gap, or to expired time without a reason; None, or why not."""
     if row.state is not State.COMMITTED:
         return "it is on its way out already"
     hold = holding(txn, row, at_us)
     if hold:
         return f"hold {hold.id} keeps it"
     segments.remove(txn, row)
-    explain(txn, segments, row.key.camera, GapBefore(row.key.start_us, reason), row.end_us)
+    if reason is None:
+        expire(txn, row.key.camera, row.interval)
+    else:
+        explain(txn, segments, row.key.camera, GapBefore(row.key.start_us, reason), row.end_us)
     return None
 
 

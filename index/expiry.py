@@ -12,6 +12,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from index.environment import Environment, ReadTxn, Table, WriteTxn
@@ -96,8 +97,9 @@ def put_hours(txn: WriteTxn, counts: dict[bytes, tuple[int, int]]) -> None:
         raw_key = _MINIMUM.pack(min_until_us)
         raw = txn.get(Table.EXPIRYSUMS, raw_key)
         summed = _SUM.unpack(raw) if raw else (0, 0)
-        if summed[0] + segments:
-            txn.put(Table.EXPIRYSUMS, raw_key, _SUM.pack(summed[0] + segments, summed[1] + size_bytes))
+        # A sum that is wrong (I5) must not stop those who write rows.
+        if summed[0] + segments > 0:
+            txn.put(Table.EXPIRYSUMS, raw_key, _SUM.pack(summed[0] + segments, max(0, summed[1] + size_bytes)))
         elif raw:
             txn.delete(Table.EXPIRYSUMS, raw_key)
 
@@ -149,6 +151,21 @@ def complete_expiry(environment: Environment) -> None:
                 camera, start_us, _ = KEY.unpack(item[0])
                 at = ExpiryHour(0, camera, start_us).rows[1]
                 put_hours(txn, count_of_rows(txn, camera, start_us))
+
+
+def recount_expiry(environment: Environment) -> None:
+    """Forget what is counted and count anew. Cut short it goes on with `complete_expiry`; sums that stayed wrong take a repetition."""
+    emptied = False
+    while not emptied:
+        with environment.write("forget expiry", frees=True) as txn:
+            txn.delete(Table.META, _COMPLETE)
+            some = [raw_key for raw_key, _ in islice(txn.scan(Table.EXPIRYHOURS), _TOGETHER)]
+            put_hours(txn, dict.fromkeys(some, (0, 0)))
+            emptied = len(some) < _TOGETHER
+            if emptied:
+                for raw_key in [raw_key for raw_key, _ in txn.scan(Table.EXPIRYSUMS)]:
+                    txn.delete(Table.EXPIRYSUMS, raw_key)
+    complete_expiry(environment)
 
 
 def expiry_is_complete(environment: Environment) -> bool:

@@ -26,6 +26,9 @@ MOST_TO_GO = Fraction(2, 100)
 LOST = "footage lost from the store"
 """The gap reason of a row whose object is gone."""
 
+EXPIRY = "expiry"
+"""The item for all counts of when segments expire: they are counted anew together."""
+
 
 class Action(enum.StrEnum):
     """What is done with one item."""
@@ -34,6 +37,7 @@ class Action(enum.StrEnum):
     DELETE = "delete"
     SETTLE = "settle"
     GAP = "gap"
+    EXPIRE = "expire"
     COUNT = "count"
     RELIST = "relist"
     KEEP = "keep"
@@ -76,11 +80,12 @@ class Orphan:
 @dataclass(frozen=True, slots=True)
 class Lost:
     """A committed row whose bytes are not where it says. `stored_bytes`: the size of its object, for a row whose place is the
-    spool. `hold`: what keeps it."""
+    spool. `hold`: what keeps it. `deleted`: a list of deletions in the ledger names it."""
 
     row: SegmentRow
     stored_bytes: int | None
     hold: str | None
+    deleted: bool = False
 
 
 def plan_orphans(found: Iterable[Orphan], objects: int, now_us: int, grace_us: int) -> Plan:
@@ -107,7 +112,8 @@ def _orphan(orphan: Orphan, now_us: int, grace_us: int) -> Item:
 
 
 def plan_missing(found: Sequence[Lost]) -> Plan:
-    """Rows whose bytes are gone become gaps, but for those whose object is there after all and those that a hold keeps."""
+    """Rows whose bytes are gone become gaps, or expired time where they were deleted on record, but for those whose object is there
+    after all and those that a hold keeps."""
     return Plan(tuple(_missing(lost) for lost in found))
 
 
@@ -117,15 +123,17 @@ def _missing(lost: Lost) -> Item:
         return Item(Action.SETTLE, name, row.key.camera, "not in the spool, and in the store with its size")
     if lost.hold is not None:
         return Item(Action.KEEP, name, row.key.camera, f"its bytes are gone, and hold {lost.hold} keeps the row: lift it first")
+    if lost.deleted:
+        return Item(Action.EXPIRE, name, row.key.camera, "deleted, as a list in the ledger says; the index is older")
     return Item(Action.GAP, name, row.key.camera, "its bytes are neither in the store nor in the spool")
 
 
-def plan_usage(counted: Iterable[tuple[CameraNumber, Usage, Usage]]) -> Plan:
-    """Counters that are not the sum of the rows. Each camera with what is counted and what its rows make."""
-    return Plan(
-        tuple(
-            Item(Action.COUNT, f"camera {camera}", camera, "; ".join(wrong))
-            for camera, says, make in counted
-            if (wrong := usage_faults(says, make))
-        )
+def plan_usage(counted: Iterable[tuple[CameraNumber, Usage, Usage]], expiry: str | None = None) -> Plan:
+    """Counters that are not the sum of the rows. Each camera with what is counted and what its rows make; `expiry`: what is
+    wrong with the counts of when segments expire, None when nothing is."""
+    cameras = tuple(
+        Item(Action.COUNT, f"camera {camera}", camera, "; ".join(wrong))
+        for camera, says, make in counted
+        if (wrong := usage_faults(says, make))
     )
+    return Plan(cameras if expiry is None else (*cameras, Item(Action.COUNT, EXPIRY, None, expiry)))

@@ -58,7 +58,8 @@ def orphans(session: Session, dry_run: bool, as_json: bool, grace_days: int) -> 
 @_command("missing")
 @click.option("--confirm", type=click.IntRange(1), metavar="COUNT", help="So many segments are lost, and I know it.")
 def missing(session: Session, dry_run: bool, as_json: bool, confirm: int | None) -> None:
-    """Rows whose bytes are gone: they become gaps that say so. A row whose object is in the store after all is settled.
+    """Rows whose bytes are gone: they become gaps that say so, or expired time where the ledger says that
+    they were deleted. A row whose object is in the store after all is settled.
 
     Look first whether the bytes can be brought back: afterwards nothing here knows what they were.
     """
@@ -78,12 +79,14 @@ def missing(session: Session, dry_run: bool, as_json: bool, confirm: int | None)
 
 @_command("usage")
 def usage(session: Session, dry_run: bool, as_json: bool) -> None:
-    """Usage counters that are not the sum of their rows: count anew."""
+    """Usage counters, and counts of when segments expire, that are not what the rows make: count anew."""
     from index.repair import plan_usage
+    from index.repair_look import expiry
     from index.repair_look import usage as look
 
     with open_session(session) as node:
-        _show_and_run(session, node, plan_usage(look(node)), dry_run, as_json)
+        sums = list(look(node))
+        _show_and_run(session, node, plan_usage(sums, expiry(node, sums, telling(session))), dry_run, as_json)
 
 
 @_command("lists")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from index.check import Progress, cameras_of, no_progress, rows_of
+from index.check import Progress, cameras_of, check_expiry, no_progress, rows_of
 from index.check_objects import SEGMENTS, paired
 from index.closed import closed_table
 from index.doom import Sentence, holding, objection_to_doom
 from index.environment import Table
+from index.erased import ErasedSegments
 from index.node import Node
 from index.repair import Action, Item, Lost, Orphan, Plan
 from index.rows import CAMERA, Place, SegmentRow, State, Usage, key_of_pending, pending_key, segment_key
@@ -57,6 +58,7 @@ def _orphan(node: Node, stat: ObjectStat, before_us: int) -> Orphan | None:
 def missing(node: Node, progress: Progress = no_progress) -> list[Lost]:
     """Committed rows whose bytes are not where they say. Raises StoreError."""
     found: list[Lost] = []
+    erased = ErasedSegments(node.ledger)
     for seen, (row, stat) in enumerate(paired(rows_of(node.environment, SegmentWriter()), node.store.list(SEGMENTS)), 1):
         if seen % _EVERY == 0:
             progress("rows", seen)
@@ -64,7 +66,7 @@ def missing(node: Node, progress: Progress = no_progress) -> list[Lost]:
             now = node.catalog.row(row.key)
             again = node.store.stat(row.key.object_key)
             if now is not None and _is_lost(node, now, again):
-                found.append(Lost(now, again.size_bytes if again else None, _hold(node, now)))
+                found.append(Lost(now, again.size_bytes if again else None, _hold(node, now), now.key in erased))
     return found
 
 
@@ -87,6 +89,18 @@ def usage(node: Node) -> Iterator[tuple[CameraNumber, Usage, Usage]]:
     for camera in cameras_of(node.environment):
         with node.environment.read() as txn:
             yield camera, usage_of(txn, camera), sum_of(txn, camera)
+
+
+def expiry(node: Node, counted: Iterable[tuple[CameraNumber, Usage, Usage]], progress: Progress = no_progress) -> str | None:
+    """The first thing that is wrong with the counts of when segments expire. `counted`: as of `usage`, since they are compared
+    with counters that may be wrong themselves."""
+    uncounted = sum(
+        (make.segments - make.doomed_segments) - (says.segments - says.doomed_segments) for _, says, make in counted
+    )
+    found = next(check_expiry(node.environment, progress, uncounted), None)
+    if found is None:
+        return None
+    return found.message if found.camera is None else f"camera {found.camera}: {found.message}"
 
 
 def lists(node: Node, progress: Progress = no_progress) -> Plan:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from index.catalog import RowsRefused
 from index.check import Progress, no_progress
 from index.closed import closed_row
+from index.expiry import recount_expiry
 from index.node import Node
 from index.outbox import actor_here, record
 from index.repair import LOST, Action, Item, Plan
@@ -17,7 +18,7 @@ from vault.ledger.entry import Kind, NewEntry
 
 _BATCH = 200
 _ON_RECORD = (Action.ADOPT, Action.DELETE, Action.GAP)
-"""What changes which footage there is, and so stands in the ledger; counters and lists say nothing that rows do not."""
+"""What changes which footage there is, and so stands in the ledger, as what is expired does already; counters and lists say nothing that rows do not."""
 
 Refusals = list[tuple[str, str]]
 """What could not be done, each with why; the rest was done."""
@@ -31,7 +32,8 @@ def run(node: Node, plan: Plan, progress: Progress = no_progress) -> Refusals:
         Action.ADOPT: _adopt,
         Action.DELETE: _delete,
         Action.SETTLE: _settle,
-        Action.GAP: _lose,
+        Action.GAP: lambda node, items: _lose(node, items, LOST),
+        Action.EXPIRE: lambda node, items: _lose(node, items, None),
         Action.COUNT: _count,
         Action.RELIST: _relist,
     }
@@ -94,7 +96,7 @@ def _settle(node: Node, items: list[Item]) -> Refusals:
     return []
 
 
-def _lose(node: Node, items: list[Item]) -> Refusals:
+def _lose(node: Node, items: list[Item], reason: str | None) -> Refusals:
     """Asked of the store once more, which must be there and ours to say that something is not."""
     gone: list[SegmentKey] = []
     refusals: Refusals = []
@@ -104,7 +106,7 @@ def _lose(node: Node, items: list[Item]) -> Refusals:
             gone.append(key)
         else:
             refusals.append((item.id, "its bytes are there again"))
-    outcome = node.catalog.lose(gone, at_us=node.clock.now_us(), reason=LOST)
+    outcome = node.catalog.lose(gone, at_us=node.clock.now_us(), reason=reason)
     return refusals + [(key.object_key, why) for key, why in outcome.refused]
 
 
@@ -112,6 +114,8 @@ def _count(node: Node, items: list[Item]) -> Refusals:
     for item in items:
         if item.camera is not None:
             node.catalog.recount(item.camera)
+        else:
+            recount_expiry(node.environment)
     return []
 
 

@@ -44,9 +44,9 @@ def test_more_than_two_in_a_hundred_never_go_at_once(objects: int, refused: bool
     assert (plan.refused is not None) == refused
 
 
-def lost(place: Place, stored_bytes: int | None = None, hold: str | None = None) -> Lost:
+def lost(place: Place, stored_bytes: int | None = None, hold: str | None = None, deleted: bool = False) -> Lost:
     row = SegmentRow(KEY, T0 + US, 100, bytes(32), 50, 1, "general", 0, SegmentFlag.NONE, place, State.COMMITTED)
-    return Lost(row, stored_bytes, hold)
+    return Lost(row, stored_bytes, hold, deleted)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,9 @@ def lost(place: Place, stored_bytes: int | None = None, hold: str | None = None)
         (lost(Place.SPOOL, stored_bytes=99), Action.GAP),
         (lost(Place.STORE, hold="case-1"), Action.KEEP),
         (lost(Place.SPOOL, stored_bytes=100, hold="case-1"), Action.SETTLE),
+        (lost(Place.STORE, deleted=True), Action.EXPIRE),
+        (lost(Place.SPOOL, stored_bytes=100, deleted=True), Action.SETTLE),
+        (lost(Place.STORE, hold="case-1", deleted=True), Action.KEEP),
     ],
 )
 def test_a_lost_segment_becomes_a_gap_unless_its_object_is_there_or_a_hold_is_on_it(found: Lost, action: Action) -> None:

@@ -20,6 +20,7 @@ from index.rows import CAMERA as CAMERA_KEY
 from index.rows import State, pack_usage, pending_key, segment_key
 from index.writes import SegmentWriter
 from tests.support.index_vault import closed_segment, row_of
+from tests.support.ledgers import announce_deletion
 from vault.clock import SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
@@ -191,6 +192,24 @@ def test_lost_footage_becomes_a_gap_once_its_count_is_confirmed(run: Runner, fol
         assert (gap.start_us, gap.end_us, gap.reason) == (key.start_us, key.start_us + US, "footage lost from the store")
 
 
+def test_what_the_ledger_says_was_deleted_is_expired_and_no_gap(run: Runner, folder: DataFolder, start_us: int) -> None:
+    deleted, gone = (SegmentKey(CAMERA, start_us + at * US, 1, at) for at in (0, 1))
+    for key in (deleted, gone):
+        (folder.path / "store" / key.object_key).unlink()
+    with open_node(folder, Config(), SystemClock()) as node:
+        announce_deletion(node.ledger, "batch-1", [deleted])
+    assert run.dry("missing") == [("expire", deleted.object_key), ("gap", gone.object_key)]
+    assert run.plan("missing", "--confirm", "1") == [("expire", deleted.object_key), ("gap", gone.object_key)]
+    # The deletion is on record already.
+    assert recorded(folder) == [("repair", [CAMERA], {"action": "gap", "objects": [gone.object_key]})]
+    assert run.is_clean()
+    with open_node(folder, Config(), SystemClock()) as node:
+        whole = Interval(start_us, start_us + 6 * US)
+        (gap,) = node.timeline.gaps(CAMERA, whole, [])
+        assert (gap.start_us, gap.reason) == (gone.start_us, "footage lost from the store")
+        assert node.timeline.expired(CAMERA, whole) == [Interval(deleted.start_us, deleted.start_us + US)]
+
+
 def test_a_lost_segment_under_a_hold_keeps_its_row(run: Runner, folder: DataFolder, start_us: int) -> None:
     key = SegmentKey(CAMERA, start_us + US, 1, 1)
     (folder.path / "store" / key.object_key).unlink()
@@ -221,6 +240,28 @@ def test_counters_are_counted_anew(run: Runner, folder: DataFolder) -> None:
     assert run.is_clean()
     with open_node(folder, Config(), SystemClock()) as node:
         assert node.catalog.usage(CAMERA) == good
+
+
+def test_counts_of_when_segments_expire_are_counted_anew(run: Runner, folder: DataFolder) -> None:
+    def counts() -> list[dict[bytes, bytes]]:
+        with node.environment.read() as txn:
+            return [dict(txn.scan(table)) for table in (Table.EXPIRYHOURS, Table.EXPIRYSUMS)]
+
+    with open_node(folder, Config(), SystemClock()) as node:
+        good = counts()
+        with node.environment.write("break") as txn:
+            # Hours and sums wrong in ways of their own, and an hour that no row has.
+            for raw_key, raw in good[0].items():
+                txn.put(Table.EXPIRYHOURS, raw_key, bytes([raw[0] + 2]) + raw[1:])
+                txn.put(Table.EXPIRYHOURS, raw_key[:-4] + b"\0\0\0\1", raw)
+            for raw_key in good[1]:
+                txn.delete(Table.EXPIRYSUMS, raw_key)
+    assert run("check") == 8
+    assert run.dry("usage") == [("count", "expiry")]
+    assert run.plan("usage") == [("count", "expiry")]
+    assert run.is_clean()
+    with open_node(folder, Config(), SystemClock()) as node:
+        assert counts() == good
 
 
 def test_lists_are_made_what_the_rows_say(run: Runner, folder: DataFolder, start_us: int) -> None:
