@@ -16,6 +16,7 @@ from index.camera_cli import open_session
 from vault.console import (
     MOMENT,
     Session,
+    counted,
     duration_text,
     json_option,
     output_file,
@@ -166,7 +167,9 @@ def _clip_lines(output: Path, made: Clip) -> list[str]:
     ]
     if made.gaps:
         missing = sum(gap.duration_us for gap in made.gaps)
-        lines.append(f"{len(made.gaps)} gaps inside, {duration_text(missing)} in all; `streamvault timeline` says why")
+        lines.append(
+            f"{counted(len(made.gaps), 'gap')} inside, {duration_text(missing)} in all; `streamvault timeline` says why"
+        )
     if made.preroll:
         lines.append(f"the file also holds {duration_text(made.preroll.duration_us)} before the cut, which players do not show")
     return [*lines, *map(plain, made.notes)]
