@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from vault.errors import UsageError
+from vault.sizes import size_of
 
-_UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
-_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kMGTP]?)B?")
 _ADD = re.compile(r"([0-9]{1,7})@(key|general|viewing):([0-9]{1,6}(?:\.[0-9]{1,3})?[kM]?)")
 
 
@@ -77,14 +75,6 @@ def forecast(state: State, horizon_days: int) -> Forecast:
     share = capacity / need if need else float("inf")
     held = {load.site_class: load.days * share for load in state.loads}
     return Forecast(need, tuple(stored), full_day, max(0.0, need - capacity), held)
-
-
-def size_of(text: str) -> int:
-    """`200T`, `1.5P`, `800G` or bytes. Raises UsageError."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"{text[:40]!r} is not a size: write 200T, 1.5P or bytes")
-    return round(float(match[1]) * _UNITS[match[2]])
 
 
 def what_if(state: State, adds: Sequence[str], store: str | None, days: Mapping[str, int]) -> State:

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from index.expiry import expiry_sums
 from index.node import Node
-from retention.forecast import ClassLoad, State, size_of
+from retention.forecast import ClassLoad, State
 from retention.hourly import REMOVED_SITE_CLASS, all_hours, site_classes
 from retention.parquet import HOURLY, Part, hourly_bytes, read, summed, within, written
 from retention.tally import DAY_US, day_of, stored_days
-from vault.errors import ConfigError, NotFound, UsageError
+from vault.errors import NotFound
 from vault.files import store_error
 from vault.timebase import US, Interval
 
@@ -97,12 +97,9 @@ def _leaving(node: Node, now_us: int) -> dict[int, int]:
 
 
 def _capacity(node: Node, stored: int) -> tuple[int | None, str]:
-    configured = node.config.store.capacity
-    if configured:
-        try:
-            return size_of(configured), "store.capacity"
-        except UsageError as error:
-            raise ConfigError(f"store.capacity: {error}") from error
+    configured = node.config.store.capacity_bytes
+    if configured is not None:
+        return configured, "store.capacity"
     if node.config.store.kind != "local":
         return None, "unknown: set store.capacity"
     path = node.folder.store(node.config)

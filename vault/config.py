@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vault.errors import ConfigError
+from vault.errors import ConfigError, UsageError
 from vault.files import store_error
+from vault.sizes import size_of
 from vault.syslog import SyslogAddress
 
 MAX_FILE_BYTES = 64 * 1024
@@ -130,6 +131,14 @@ class Store:
     attempts: int = _number(3, 1, 10, "s3: how often a request is tried before its object is put aside")
     connections: int = _number(8, 1, 64, "s3: requests at a time")
     capacity: str = _text("", "how much it may hold, as in 400T, for forecasts; empty is the disk's size, of a bucket unknown")
+
+    @property
+    def capacity_bytes(self) -> int | None:
+        """None where it is not told. Raises ConfigError."""
+        try:
+            return size_of(self.capacity) if self.capacity else None
+        except UsageError as error:
+            raise ConfigError(f"store.capacity: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +258,7 @@ def parse(data: bytes, path: Path) -> Config:
         given.update(f"{name}.{key}" for key in table)
     config = Config(**sections, source=path, given=frozenset(given))
     try:
-        _ = config.retention.zone, config.metrics.address
+        _ = config.retention.zone, config.metrics.address, config.store.capacity_bytes
         if config.alarms.syslog:
             SyslogAddress.parse(config.alarms.syslog)
         if config.alarms.webhook and not _WEBHOOK.fullmatch(config.alarms.webhook):

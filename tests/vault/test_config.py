@@ -147,6 +147,12 @@ def test_what_does_not_fit_together_about_a_bucket_is_refused(text: str, says: s
     assert "word" not in message
 
 
+def test_a_capacity_is_a_size_when_the_file_is_read() -> None:
+    assert parse(b'[store]\ncapacity = "400T"', FILE).store.capacity_bytes == 400 * 10**12
+    assert Config().store.capacity_bytes is None
+    assert "store.capacity: 'plenty' is not a size" in refused('[store]\ncapacity = "plenty"')
+
+
 def test_a_camera_is_not_called_silent_before_two_sweeps() -> None:
     assert "silence_timeout_seconds" in refused("[recording]\nsweep_seconds = 2\nsilence_timeout_seconds = 3\n")
 
