@@ -49,6 +49,9 @@ DELETE_TOGETHER = 1000
 """The most that S3 takes in one request (DeleteObjects)."""
 
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+_AGAIN_CODES = frozenset({"AccessDenied"})
+"""MinIO answers so to a put into a folder that another request empties at that moment; where access is denied for good, a few
+attempts more cost nothing."""
 _FULL = frozenset({"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"})
 _HINTS = {
     "NoSuchBucket": "make the bucket, or correct store.bucket",
@@ -206,7 +209,8 @@ class S3Client:
         text = f"{doing}: the store {self.where} answered {word}{hint}"
         if answer.code in _FULL or answer.status == 507:
             return StoreFull(f"{text}; free some space or lower what is kept")
-        return Passing(text) if answer.status in _AGAIN else StoreError(text)
+        passing = answer.status in _AGAIN or answer.code in _AGAIN_CODES
+        return Passing(text) if passing else StoreError(text)
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         """All objects whose name begins with `prefix`, as the store orders them; `key` is the whole name. Raises StoreError."""
