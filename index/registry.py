@@ -145,6 +145,8 @@ class Registry:
         keys = [
             (entry.key, *parse_object_key(entry.key)) for entry in self._waiting.list(PREFIX) if _OBJECT.fullmatch(entry.key)
         ]
+        if not keys:
+            return []
         with self.environment.read() as txn:
             known = {name: self.version(txn, name) for _, name, _ in keys}
         return [key for key, name, version in keys if version <= known[name]]

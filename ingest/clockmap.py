@@ -47,27 +47,30 @@ class DelayFilter:
     """
 
     _slices: deque[tuple[int, int]] = field(default_factory=deque)
+    least_us: int | None = None
+    """UTC minus media time of the least-delayed frame; None before the first."""
 
     def observe(self, media_us: int, arrival_us: int) -> None:
         """One frame: its media time and when the host had it, both µs."""
         delay = arrival_us - media_us
         slices = self._slices
         if slices and arrival_us - slices[-1][0] < _SLICE_US:
-            if delay < slices[-1][1]:
-                slices[-1] = (slices[-1][0], delay)
-            return
-        slices.append((arrival_us, delay))
-        while arrival_us - slices[0][0] > WINDOW_US:
-            slices.popleft()
+            if delay >= slices[-1][1]:
+                return
+            slices[-1] = (slices[-1][0], delay)
+        else:
+            slices.append((arrival_us, delay))
+            while arrival_us - slices[0][0] > WINDOW_US:
+                slices.popleft()
+        self._find_least()
 
     def shift(self, step_us: int) -> None:
         """The clock that arrivals are told by jumped by `step_us`: what was measured before is told by the new time."""
         self._slices = deque((at + step_us, delay + step_us) for at, delay in self._slices)
+        self._find_least()
 
-    @property
-    def least_us(self) -> int | None:
-        """UTC minus media time of the least-delayed frame; None before the first."""
-        return min((delay for _, delay in self._slices), default=None)
+    def _find_least(self) -> None:
+        self.least_us = min((delay for _, delay in self._slices), default=None)
 
 
 @dataclass(slots=True)

@@ -93,7 +93,9 @@ class ParameterSets:
         """Take in sets from SDP or stream; other NAL units are passed over. True when anything differs from before."""
         changed = False
         for nal in nals:
-            if not 2 <= len(nal) <= MAX_SET_BYTES:
+            # Most cameras repeat their sets before each key frame. One that is there already needs no reading: it would land
+            # on its own place.
+            if not 2 <= len(nal) <= MAX_SET_BYTES or nal in self._sets.values():
                 continue
             kind = nal[0] & 31 if self._codec is Codec.H264 else nal[0] >> 1 & 63
             if kind not in self._order:

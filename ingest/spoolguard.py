@@ -15,7 +15,7 @@ from vault.timebase import US
 
 log = Log("ingest.spoolguard")
 
-EVERY_US = 2 * US
+EVERY_US = 5 * US
 SHARE = 100
 """A look at the spool is a look at each of its files; it takes at most one part in so many of the time."""
 

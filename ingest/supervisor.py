@@ -42,7 +42,7 @@ from vault.timebase import US
 log = Log("ingest.supervisor")
 
 STATUS_FILE = "status.json"
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.5
 ADOPT_FIRST_SECONDS = 1.0
 ADOPT_SOON_SECONDS = 5.0
 ADOPT_SECONDS = 60.0
