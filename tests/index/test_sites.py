@@ -22,7 +22,7 @@ from vault.ids import CameraNumber
 
 URL = "rtsp://192.0.2.1/stream"
 KEY = of_category(Site("gate"), "public-area")
-CODE = "44130300001320000001"
+CODE = "99010300001320000001"
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_a_gb_code_is_checked_and_given_once(vault: Vault) -> None:
     with pytest.raises(UsageError, match="row 2: camera cam-4 has the GB code"):
         cameras.import_rows([NewCamera("cam-4", URL, gb_code=other), NewCamera("cam-5", URL, gb_code=other)])
     with pytest.raises(UsageError, match="type 200"):
-        cameras.set("cam-1", gb_code="44130300002000000001")
+        cameras.set("cam-1", gb_code="99010300002000000001")
     cameras.remove("cam-1")
     assert add(vault, "cam-2", "default", gb_code=CODE).gb_code == CODE
     assert cameras.set("cam-2", name="x").gb_code == CODE

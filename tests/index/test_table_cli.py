@@ -16,7 +16,7 @@ from index.csv_table import read_rows, write_rows
 from vault.secrets import BLANK
 
 Run = Callable[..., int]
-CODE = "44130300001320000001"
+CODE = "99010300001320000001"
 SITES = "id,category,days,name,unit,phone,design_on\ngate,public-area,120,北门,惠阳区公安分局,+86 752 000,2026-05-01\nyard,other,,@yard,,,\n"
 
 
