@@ -8,6 +8,7 @@ every method accepts what it did before. Reading for people is in `index.timelin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from index.doom import (
@@ -164,6 +165,26 @@ class Catalog:
     def usage(self, camera: CameraNumber) -> Usage:
         with self._env.read() as txn:
             return usage_of(txn, camera)
+
+    # Terms of objects, for a store that locks them: the list is `index.locks`.
+
+    def owed_terms(self, after: bytes, limit: int = MAX_ROWS) -> list[tuple[bytes, SegmentRow | None]]:
+        """What is listed behind the key `after`, each with its row if there is one."""
+        with self._env.read() as txn:
+            keys = [key for key, _ in islice(txn.scan(Table.RELOCK, after + b"\0" if after else b""), limit)]
+            rows = [(key, txn.get(Table.SEGMENTS, key)) for key in keys]
+            return [(key, None if raw is None else self._segments.row(txn, key, raw)) for key, raw in rows]
+
+    def pay_terms(self, done: Mapping[bytes, int]) -> None:
+        """These objects have terms until then. A row whose minimum rose again meanwhile stays on the list."""
+
+        def one(txn: WriteTxn, item: tuple[bytes, int]) -> None:
+            raw_key, until_us = item
+            raw = txn.get(Table.SEGMENTS, raw_key)
+            if raw is None or self._segments.row(txn, raw_key, raw).min_until_us <= until_us:
+                txn.delete(Table.RELOCK, raw_key)
+
+        self._batched("raise locks", list(done.items()), one, frees=True)
 
     # Gaps.
 

@@ -62,6 +62,7 @@ class Table(enum.IntEnum):
     MANIFESTS = 21
     HOURS = 22
     RAISES = 23
+    RELOCK = 24
 
 
 class ReadTxn:

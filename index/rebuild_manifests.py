@@ -15,15 +15,17 @@ from dataclasses import replace
 
 from index.environment import Environment, ReadTxn, Table, WriteTxn
 from index.gaps import carve, expire, gaps_over, put_gap
+from index.locks import owe_term
 from index.manifests import put_generations
-from index.minima import raised
+from index.minima import raised, raises_of
 from index.restoring import Progress, put_progress
-from index.rows import KEY, GapRow, Place, SegmentRow, State
+from index.rows import KEY, GapRow, Place, SegmentRow, State, segment_key
 from index.stale import mark_segment, mark_time
 from index.writes import SegmentWriter, epoch_of, put_epoch, widen
 from vault.errors import Damaged, NotFound, UsageError
 from vault.ids import CameraNumber
 from vault.manifest import HOUR_US, MAX_MANIFEST_BYTES, PREFIX, ListedGap, ListedSegment, Manifest, ManifestKey, decode
+from vault.media import SegmentFlag
 from vault.store.interface import ObjectStore
 from vault.timebase import MAX_US, Interval
 from vault.trackjson import encode_params
@@ -165,6 +167,10 @@ class ManifestStep:
             row = replace(row, min_until_us=until_us)
             mark_segment(txn, key.camera, key.start_us)
         self._segments.put(txn, row)
+        late = bool(row.flags & SegmentFlag.CLOCK_UNCONFIRMED)
+        if until_us and (late or any(item.covers(key.start_us) for item in raises_of(txn, key.camera))):
+            # The minimum came after the put. Whether the object's term had followed it was lost with the index.
+            owe_term(txn, segment_key(key))
         return True
 
     def _gap(self, txn: WriteTxn, camera: CameraNumber, gap: ListedGap) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from index.environment import ReadTxn, Table, WriteTxn
 from index.expiry import ExpiryTally
 from index.interned import Interned, InternedText
+from index.locks import owe_term
 from index.minima import raised
 from index.rows import (
     CAMERA,
@@ -162,6 +163,9 @@ class SegmentWriter:
             State.COMMITTED,
         )
         self.put(txn, row)
+        if place is Place.STORE and row.min_until_us > new.min_until_us:
+            # Raised since it was put.
+            owe_term(txn, raw_key)
         if place is Place.SPOOL:
             txn.put(Table.PENDING, pending_key(new.key), b"")
         mark_segment(txn, new.key.camera, new.key.start_us)
@@ -192,6 +196,8 @@ class SegmentWriter:
             if raw is None:
                 raise NotFound(f"{row.key.object_key}: its row went away while it was changed")
             txn.put(Table.SEGMENTS, raw_key, repack_row(raw, changed))
+            if until_us > row.min_until_us:
+                owe_term(txn, raw_key)
             if changed.place is not row.place:
                 self.list_upload(txn, raw_key, changed)
             tally = self._counted(txn)

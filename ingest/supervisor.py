@@ -1,8 +1,7 @@
 """The supervisor: every second it compares what should record with what does, and puts the difference right.
 
-It owns the worker processes, opens gap rows for what is missed, adopts what a lost worker left in the spool, uploads, and writes
-manifests.
-The watch loop itself never touches the index or the store: those may block, and then somebody has to be awake.
+It owns the worker processes, opens gap rows for what is missed, adopts what a lost worker left in the spool, uploads, writes
+manifests. The watch loop itself never touches index or store: those may block, and then somebody has to be awake.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from ingest.messages import CameraStatus, Dropped, GapNews, News, RecordingNews,
 from ingest.metrics import Figures, Running, serving
 from ingest.orphans import LINGER_US, LOCK_HELD_US, free_index, kill, workers
 from ingest.reasons import Reason
+from ingest.relocker import Relocker
 from ingest.uploader import Uploader
 from ingest.watch import Watch
 from vault.clock import Clock, SystemClock
@@ -76,12 +76,15 @@ class Supervisor:
         self._keeper = Keeper(node, node.folder.credentials())
         lock = node.config.store.object_lock != "off"
         self._uploader = Uploader(node.spool, node.store, node.catalog, node.registry, node.clock, lock=lock)
+        self._relocker = Relocker(node.store, node.catalog, node.clock, on=lock)
         self._lister = Lister(Manifests(node.environment, node.store, node.clock))
         self._adopter = Adopter(node.spool, node.catalog, node.clock, node.config, self._keeper.keep_of)
         self._watching = Watch(node, self._keeper, lambda: self.running().cameras)
         self._catchup = CatchUp(node)
         self._bookkeeper = Bookkeeper(node)
-        self._parts: tuple[_Part, ...] = (self._keeper, self._uploader, self._lister, self._bookkeeper, self._watching)
+        self._parts: tuple[_Part, ...] = (
+            self._keeper, self._uploader, self._relocker, self._lister, self._bookkeeper, self._watching,
+        )  # fmt: skip
         self._adopt_now = threading.Event()
         self._adopting = threading.Thread(target=self._adopt, name="adopter", daemon=True)
         self._adopt_stop = threading.Event()
@@ -169,8 +172,7 @@ class Supervisor:
 
     def _name(self, number: CameraNumber) -> str:
         """The camera's id as people know it, as long as we do."""
-        want = self._current.get(number)
-        return want.camera.id if want else str(number)
+        return str(want.camera.id if (want := self._current.get(number)) else number)
 
     def _why_stopped(self, number: CameraNumber) -> str:
         return self._keeper.halted.get(number, str(Reason.DISABLED))
@@ -255,8 +257,7 @@ class Supervisor:
         if not self._since_us or mono_us - self._since_us < LINGER_US:
             return
         self._since_us = 0
-        ours = {man.pid for man in self._crew}
-        for pid in workers(self._node.folder.run) - ours:
+        for pid in workers(self._node.folder.run) - {man.pid for man in self._crew}:
             kill(pid, self._node.folder.run, f"it has not ended for {LINGER_US // US} s")
 
     # The spool.
@@ -356,6 +357,7 @@ class Supervisor:
         self._adopt_last()
         self._uploader.stop(LAST_SECONDS)
         # A store that does not answer is waited for once.
+        self._relocker.stop(0 if self._uploader.alive else LAST_SECONDS)
         self._lister.stop(0 if self._uploader.alive else LAST_SECONDS)
         self._bookkeeper.stop(LAST_SECONDS)
         self._clear_run()
@@ -392,8 +394,7 @@ def run_node(folder: DataFolder, config: Config, stop: threading.Event, clock: C
         free_index(folder.index, folder.run, clock)
         with open_node(folder, config, clock, role="recorder") as node:
             supervisor = Supervisor(node, stop)
-            cameras = sum(camera.records for camera in node.cameras.list())
-            log.info("recorder started", path=str(folder.path), cameras=cameras)
+            log.info("recorder started", path=str(folder.path), cameras=sum(camera.records for camera in node.cameras.list()))
             with serving(config.metrics.address, supervisor.figures()):
                 supervisor.run()
             log.info("recorder stopped", path=str(folder.path))

@@ -93,6 +93,11 @@ def test_a_raise_made_while_the_store_was_away_is_in_the_rows_that_older_manifes
         assert tables(environment, FOOTAGE) == before
         # Those manifests are to be written anew, as they were before.
         assert stale_hours(environment) == marked
+        # Nobody knows any more which of their objects have the new term in the store.
+        with environment.read() as after, vault.environment.read() as lost:
+            owed = [key for key, _ in after.scan(Table.RELOCK)]
+            assert owed
+            assert owed == [key for key, _ in lost.scan(Table.RELOCK)]
 
 
 def test_hashes_come_from_the_manifests_and_not_from_the_bytes(vault: Vault) -> None:

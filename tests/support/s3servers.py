@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -24,7 +25,9 @@ import urllib3
 from vault.clock import SystemClock
 from vault.config import Store
 from vault.store.accesskey import ENVIRONMENT, KeySource
+from vault.store.s3 import S3Store
 from vault.store.s3client import S3Client
+from vault.timebase import format_us
 
 ROOT = Path(__file__).parent.parent.parent
 BUCKET = "footage"
@@ -131,6 +134,17 @@ def server(
 
 def key_source() -> KeySource:
     return KeySource(None, KEYS)
+
+
+def term(store: S3Store, key: str) -> str:
+    """Mode and instant as the server has them; empty where there is none."""
+    answer = store.client.send("GET", store.prefix + key, query={"retention": ""})
+    found = re.search(rb"<Mode>(\w+)</Mode>\s*<RetainUntilDate>([0-9T:-]+)", answer.data)
+    return f"{found[1].decode()} {found[2].decode()}" if found else ""
+
+
+def expected(until_us: int, mode: str = "GOVERNANCE") -> str:
+    return f"{mode} {format_us(until_us)[:19]}"
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

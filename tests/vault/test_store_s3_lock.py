@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.support.s3servers import KEYS, Server, key_source, server
+from tests.support.s3servers import KEYS, Server, expected, key_source, server, term
 from vault.clock import SystemClock
 from vault.config import Store
 from vault.errors import ConfigError, NotFound, Refused, StoreError
@@ -19,7 +18,7 @@ from vault.store.choose import open_store, refuse_pretended_lock
 from vault.store.interface import NewObject
 from vault.store.s3 import S3Store
 from vault.store.s3lock import LONGEST_US, SOON_US
-from vault.timebase import US, format_us
+from vault.timebase import US
 
 DAY_US = 86_400 * US
 _serial = itertools.count()
@@ -44,17 +43,6 @@ def store(locking: Server) -> Iterator[S3Store]:
 
 def in_days(days: float) -> int:
     return SystemClock().now_us() // US * US + round(days * DAY_US)
-
-
-def term(store: S3Store, key: str) -> str:
-    """Mode and instant as the server has them; empty where there is none."""
-    answer = store.client.send("GET", store.prefix + key, query={"retention": ""})
-    found = re.search(rb"<Mode>(\w+)</Mode>\s*<RetainUntilDate>([0-9T:-]+)", answer.data)
-    return f"{found[1].decode()} {found[2].decode()}" if found else ""
-
-
-def expected(until_us: int, mode: str = "GOVERNANCE") -> str:
-    return f"{mode} {format_us(until_us)[:19]}"
 
 
 def put(store: S3Store, path: Path, until_us: int) -> None:
