@@ -28,6 +28,8 @@ from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.errors import NotFound, StreamvaultError
 from vault.ids import CameraNumber, SegmentKey
+from vault.ledger.canonical import Value
+from vault.ledger.entry import Kind, NewEntry
 from vault.media import Codec, SegmentFlag, SegmentHead, TrackParams
 from vault.segment.build import TrackRun
 from vault.timebase import US
@@ -36,6 +38,7 @@ START_US = 1_795_000_000_000_000
 DAYS_US = 40 * 86_400 * US
 ONE = CameraNumber(1)
 ALAW = TrackParams(Codec.ALAW, 8_000, channels=1)
+BATCH = "batch-1"
 REFUSED = 3
 Say = Callable[[dict[str, Any]], None]
 
@@ -114,7 +117,11 @@ def remove(node: Node, clock: ManualClock, key: SegmentKey, say: Say) -> None:
 def finish_removal(node: Node) -> None:
     """From wherever it stands."""
     keys = [row.key for row, _ in node.catalog.doomed()]
-    node.catalog.mark_deleting(keys, "batch-1")
+    if not keys:
+        return
+    node.catalog.mark_deleting(keys, BATCH)
+    body: dict[str, Value] = {"segments": len(keys)}
+    node.ledger.append([NewEntry(Kind.DELETION, "retention", {"batch": BATCH}, body, id=f"deletion:{BATCH}")], unless_since=0)
     for failure in node.store.delete(key.object_key for key in keys):
         raise failure.error
     node.catalog.erase(keys)
@@ -124,6 +131,8 @@ def go_on(data: Path, say: Say) -> Iterator[Node]:
     """The next start, whatever happened before: yields the node as it is found, and then as it is when it has recorded on."""
     clock = ManualClock(START_US + 2 * DAYS_US)
     with open_node(opened_or_made(data, clock), Config(), clock) as node:
+        # The supervisor's first step.
+        node.outbox.drain()
         yield node
         if not node.cameras.list():
             node.cameras.add(NewCamera("cam-1", "rtsp://192.0.2.1/stream"))
