@@ -17,7 +17,8 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header -
 # Programs that some tests check our files with, the C compiler for the inner loop, and the other people's RTSP server.
 SYSTEM_PACKAGES := ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-tools python3-gi \
-	chromium strace faketime vlc-bin vlc-plugin-base gcc libc6-dev e2fsprogs rsyslog rsyslog-gnutls prometheus
+	chromium strace faketime vlc-bin vlc-plugin-base gcc libc6-dev e2fsprogs rsyslog rsyslog-gnutls prometheus \
+	softhsm2 opensc openssl zbar-tools
 
 .PHONY: help run test check lint unit interpreted system servers fuzz powercuts crashpoints bench soak outage wheel lock clean
 

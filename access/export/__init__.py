@@ -1,0 +1,1 @@
+"""Exports: from a request on record to a package, whatever dies between."""

@@ -1,0 +1,1 @@
+"""Who may look: units, users, applications, grants and tokens."""
