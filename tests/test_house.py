@@ -24,7 +24,7 @@ ENGINES = {
     "lmdb": {"index/environment.py"},
     "apscheduler": {"retention/schedule.py"},
     "minio": {"vault/store/s3client.py"},
-    "cryptography": {"vault/secrets.py", "vault/ledger/signing.py"},
+    "cryptography": {"vault/secrets.py", "vault/ledger/signing.py", "access/package/cipher.py"},
     "prometheus_client": {"ingest/metrics.py"},
     "pyarrow": {"retention/parquet.py"},
     "matplotlib": {"retention/chart.py"},
