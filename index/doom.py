@@ -123,11 +123,18 @@ def holding(txn: ReadTxn, row: SegmentRow, at_us: int) -> Hold | None:
     )
 
 
+def objection_to_all(txn: ReadTxn) -> str | None:
+    """Why every segment must stay, None when each is to be asked: what keeps footage may not all be in this index."""
+    if txn.get(Table.META, BEHIND) is not None:
+        return "the index is older than its store and may have forgotten what keeps it; run `streamvault index rebuild`"
+    return keeps_everything(txn)
+
+
 def objection_to_doom(txn: ReadTxn, row: SegmentRow, now_us: int) -> str | None:
     """Why this segment must stay (I4), None when it may go."""
-    unrestored = keeps_everything(txn)
-    if unrestored is not None:
-        return unrestored
+    unknown = objection_to_all(txn)
+    if unknown is not None:
+        return unknown
     min_until_us = raised(txn, row)
     if min_until_us == 0:
         return "its minimum is not known yet, which means keep"
@@ -157,8 +164,6 @@ class Doomer:
         if unkept is None:
             unkept = self._unkept[row.key.camera] = _keeps_nothing(txn, row.key.camera)
         if not (unkept and 0 < row.min_until_us <= self._sentence.at_us):
-            if txn.get(Table.META, BEHIND) is not None:
-                return "the index is older than its store and may have forgotten what keeps it; run `streamvault index rebuild`"
             why_not = objection_to_doom(txn, row, self._sentence.at_us)
             if why_not is not None:
                 return why_not
@@ -169,7 +174,7 @@ class Doomer:
 
 def _keeps_nothing(txn: ReadTxn, camera: CameraNumber) -> bool:
     """Whether nothing but its minimum can keep a segment of this camera."""
-    if txn.get(Table.META, BEHIND) is not None or keeps_everything(txn) is not None:
+    if objection_to_all(txn) is not None:
         return False
     return next(holds_of(txn, camera), None) is None and next(raises_of(txn, camera), None) is None
 

@@ -89,10 +89,14 @@ def raises_of(txn: ReadTxn, camera: CameraNumber) -> Iterator[Raise]:
 
 def raised(txn: ReadTxn, row: SegmentRow | NewRow) -> int:
     """Until when the segment must be kept with every raise counted; 0 where that is not known, which means keep."""
+    return 0 if row.min_until_us == 0 else raised_by(raises_of(txn, row.key.camera), row)
+
+
+def raised_by(raises: Iterable[Raise], row: SegmentRow | NewRow) -> int:
+    """As `raised`, for whoever has the camera's raises."""
     if row.min_until_us == 0:
         return 0
-    found = [item.until_us(row) for item in raises_of(txn, row.key.camera) if item.covers(row.key.start_us)]
-    return max(found, default=row.min_until_us)
+    return max((item.until_us(row) for item in raises if item.covers(row.key.start_us)), default=row.min_until_us)
 
 
 def put_raise(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from index.doom import Hold
 from index.pins import Pin
 from index.rows import SegmentRow
-from retention.policy import CLOCK, DELETION, HELD, READING, Rules
+from retention.policy import CLOCK, DELETION, HELD, INDEX, READING, Rules
 from vault.ids import CameraNumber
 from vault.timebase import format_us
 
@@ -46,20 +46,30 @@ class Plan:
     def going(self) -> list[Item]:
         return [item for item in self.items if item.fate is Fate.GO]
 
+    @property
+    def due(self) -> list[Item]:
+        """What goes, or would in an index that is whole: overdue when it stays for long."""
+        return [item for item in self.items if item.fate is Fate.GO or item.article == INDEX]
+
 
 Holds = Mapping[CameraNumber, Sequence[Hold]]
 PinsByCamera = Mapping[CameraNumber, Sequence[Pin]]
 """Those that last at the time of the decision."""
 
 
-def decide(segments: Iterable[SegmentRow], rules: Rules, holds: Holds, pins: PinsByCamera, now_us: int) -> Plan:
-    """The fate of each segment at `now_us`. In doubt it stays."""
+def decide(
+    segments: Iterable[SegmentRow], rules: Rules, holds: Holds, pins: PinsByCamera, now_us: int, *, all_stay: str | None = None
+) -> Plan:
+    """The fate of each segment at `now_us`. In doubt it stays. `segments` have their minimum with every raise counted; `all_stay`:
+    why the index lets none go, None when it does not."""
     # A day's segments share few reasons: made once for each class and minimum.
     over = _Over(rules)
     items = []
     for row in segments:
         camera = row.key.camera
         stay = _unripe(row, rules, now_us)
+        if stay is None and all_stay is not None:
+            stay = all_stay, INDEX
         if stay is None and (camera in holds or camera in pins):
             stay = _kept(row, holds.get(camera, ()), pins.get(camera, ()), now_us)
         items.append(Item(row, Fate.GO, *over.words(row)) if stay is None else Item(row, Fate.STAY, *stay))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from index.doom import Sentence, holds_of
-from index.environment import Table
+from index.doom import Sentence, objection_to_all, objection_to_doom
+from index.environment import ReadTxn, Table
 from index.node import Node
-from index.pins import pins_of
 from index.rows import SegmentRow, State, segment_key
 from index.writes import SegmentWriter
 from retention.decide import Fate, Item, decide
 from retention.deleter import GRACE_US
+from retention.expired import Piece
 from retention.policy import DELETION, rules_of
 from vault.ids import CameraNumber
 from vault.timebase import Interval, format_us
@@ -30,24 +30,45 @@ class Explanation:
 def explain(node: Node, camera: CameraNumber, at_us: int) -> list[Explanation]:
     """One for each segment that holds the instant (two where another process took the camera), else one for its absence."""
     moment, mono_us, segments = Interval(at_us, at_us + 1), node.clock.mono_us(), SegmentWriter()
+    piece = Piece()
     with node.environment.read() as txn:
-        rows = list(segments.rows_over(txn, camera, moment))
-        holds = list(holds_of(txn, camera))
-        pins = [pin for pin in pins_of(txn, camera) if pin.lasts(mono_us)]
-        sentences = {row.key: txn.get(Table.DOOMED, segment_key(row.key)) for row in rows}
-    if not rows:
+        piece.all_stay = objection_to_all(txn)
+        piece.ask(txn, camera, mono_us)
+        for row in segments.rows_over(txn, camera, moment):
+            piece.add(row)
+        doomed = {row.key: _Doomed.of(txn, row) for row in piece.rows}
+    if not piece.rows:
         return [_absent(node, camera, moment)]
-    plan = decide(rows, rules_of(node.config.retention), {camera: holds}, {camera: pins}, node.clock.now_us())
-    return [_present(item, sentences[item.row.key]) for item in plan.items]
+    rules, now_us = rules_of(node.config.retention), node.clock.now_us()
+    plan = decide(piece.rows, rules, piece.holds, piece.pins, now_us, all_stay=piece.all_stay)
+    return [_present(item, doomed[item.row.key]) for item in plan.items]
 
 
-def _present(item: Item, raw: bytes | None) -> Explanation:
-    if raw is None:
+@dataclass(frozen=True, slots=True)
+class _Doomed:
+    """`why_not`: what came in between and will spare it, None when nothing did."""
+
+    sentence: Sentence
+    why_not: str | None
+
+    @classmethod
+    def of(cls, txn: ReadTxn, row: SegmentRow) -> _Doomed | None:
+        raw = txn.get(Table.DOOMED, segment_key(row.key))
+        if raw is None:
+            return None
+        sentence = Sentence.unpack(raw)
+        return cls(sentence, objection_to_doom(txn, row, sentence.at_us))
+
+
+def _present(item: Item, doomed: _Doomed | None) -> Explanation:
+    if doomed is None:
         return Explanation("due" if item.fate is Fate.GO else "kept", item.reason, item.article, item.row)
-    sentence = Sentence.unpack(raw)
+    sentence = doomed.sentence
     if item.row.state is State.DELETING:
         reason = f"{sentence.reason}; batch {sentence.batch} in the ledger deletes it"
         return Explanation("deleting", reason, sentence.rule, item.row)
+    if doomed.why_not is not None:
+        return Explanation("doomed", f"{sentence.reason}; the next run spares it: {doomed.why_not}", sentence.rule, item.row)
     reason = f"{sentence.reason}; a hold can spare it until {format_us(sentence.at_us + GRACE_US)} at least"
     return Explanation("doomed", reason, sentence.rule, item.row)
 

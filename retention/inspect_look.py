@@ -147,7 +147,7 @@ def _overdue(node: Node, now_us: int) -> dict[CameraNumber, tuple[int, int]]:
     found: dict[CameraNumber, tuple[int, int]] = {}
     rules = rules_of(node.config.retention)
     for plan in plans(node.environment, rules, max(0, now_us - OVERDUE_US), node.clock.mono_us()):
-        for item in plan.going:
+        for item in plan.due:
             count, until_us = found.get(item.row.key.camera, (0, item.row.min_until_us))
             found[item.row.key.camera] = count + 1, min(until_us, item.row.min_until_us)
     return found

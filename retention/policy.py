@@ -23,6 +23,7 @@ DELETION: Final = "Decree 799 Art. 23"
 HELD: Final = "hold (封存)"
 CLOCK: Final = "clock not confirmed"
 READING: Final = "running read"
+INDEX: Final = "index not whole"
 
 
 @dataclass(frozen=True, slots=True)

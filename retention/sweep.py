@@ -206,8 +206,8 @@ class Sweep:
         found = [report.deleted.oldest_us] if report.deleted.oldest_us else []
         until_us = report.at_us - OVERDUE_US
         for plan in plans(self._node.environment, self._rules, until_us, self._node.clock.mono_us()):
-            if going := plan.going:
-                found.append(going[0].row.min_until_us)
+            if due := plan.due:
+                found.append(due[0].row.min_until_us)
                 break
         return min(found, default=0)
 
