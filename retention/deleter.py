@@ -7,7 +7,7 @@ with the ledger's size before the batch, so that a repetition knows from where o
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -157,7 +157,7 @@ class Deleter:
         if batch not in self._listed:
             self._listed[batch] = self._announce(batch, since, now)
         failures = self._delete([row for row, _ in now])
-        gone = [row for row, _ in now if row.key not in failures]
+        gone = [item for item in now if item[0].key not in failures]
         for row, _ in now:
             if row.key in failures:
                 self._set_aside(row.key, failures[row.key], mono_us)
@@ -165,12 +165,12 @@ class Deleter:
                 done.failed.append((row.key.object_key, failures[row.key]))
         if gone:
             self._complete(batch, since, gone, whole=len(gone) == self._listed[batch].count)
-            self._catalog.erase([row.key for row in gone])
-            for row in gone:
+            self._catalog.erase([row.key for row, _ in gone])
+            for row, _ in gone:
                 self._aside.pop(row.key, None)
         done.batches += 1
         done.segments += len(gone)
-        done.size_bytes += sum(row.size_bytes for row in gone)
+        done.size_bytes += sum(row.size_bytes for row, _ in gone)
         seconds = len(now) / self._per_second if self._per_second else 0.0
         return not self._pause(max(0.0, seconds - (self._clock.mono_us() - mono_us) / US))
 
@@ -203,10 +203,14 @@ class Deleter:
         )
         return ref
 
-    def _complete(self, batch: str, since: int, gone: Sequence[SegmentRow], *, whole: bool) -> None:
-        """D6, first half. What is left of a batch gets a list of its own when it goes."""
-        ref = self._listed[batch] if whole else write_list(self._ledger.folder, (row.key.object_key for row in gone))
-        body: dict[str, Value] = {"segments": len(gone), "bytes": sum(row.size_bytes for row in gone), "list": ref.value}
+    def _complete(self, batch: str, since: int, gone: Sequence[Marked], *, whole: bool) -> None:
+        """D6, first half. What is left of a batch gets a list of its own when it goes. `doomed`: when, and how many of them then,
+        for whoever counts what became of a forecast."""
+        ref = self._listed[batch] if whole else write_list(self._ledger.folder, (row.key.object_key for row, _ in gone))
+        body: dict[str, Value] = {
+            "segments": len(gone), "bytes": sum(row.size_bytes for row, _ in gone), "list": ref.value,
+            "doomed": _dooms(sentence.at_us for _, sentence in gone),
+        }  # fmt: skip
         entry = NewEntry(Kind.DELETED, ACTOR, {"batch": batch}, body, id=f"deleted:{batch}:{ref.sha256[:16]}")
         self._ledger.append([entry], unless_since=since)
 
@@ -254,3 +258,12 @@ class Deleter:
         backoff_us = FIRST_BACKOFF_US if before is None else min(LAST_BACKOFF_US, before.backoff_us * 2)
         self._aside[key] = _Aside(mono_us + backoff_us, backoff_us, why)
         log.error("object not deleted, tried again later", segment=key.object_key, error=why, again_in_s=backoff_us // US)
+
+
+def _dooms(moments: Iterable[int]) -> list[Value]:
+    """Moments of doom and how many each had. Of many the earliest are counted as the first of the others: later, so that whoever
+    compares with a forecast finds too much rather than too little."""
+    counts = sorted(Counter(moments).items())
+    first = max(0, len(counts) - _MAX_REASONS)
+    early = sum(count for _, count in counts[:first])
+    return [[at_us, count + (early if at == first else 0)] for at, (at_us, count) in enumerate(counts) if at >= first]

@@ -76,7 +76,7 @@ def plans(environment: Environment, rules: Rules, now_us: int, mono_us: int) -> 
         yield decide(piece.rows, rules, piece.holds, piece.pins, now_us, all_stay=piece.all_stay)
 
 
-def expired_sums(environment: Environment, until_us: int) -> list[tuple[int, int]]:
-    """Minimum, and how many committed segments have it, of all that are known and at most `until_us`."""
+def expired_sums(environment: Environment, until_us: int | None = None) -> list[tuple[int, int]]:
+    """Minimum, and how many committed segments have it, of all that are known and at most `until_us`; None: of all."""
     with environment.read() as txn:
         return [(item.min_until_us, item.segments) for item in expiry_sums(txn, until_us) if item.min_until_us]

@@ -1,4 +1,5 @@
-"""When a run is stopped because it would doom more than was foretold. Pure; who writes the forecast down is `retention.sweep`.
+"""When a run is stopped because it would doom more than was foretold. Pure; who writes the forecast down is `retention.sweep`, and
+who reads it back from the ledger `retention.foretold`.
 
 Minima are known a month ahead, so what will expire is no surprise. A run that finds far more has met a fault (a lowered rule, a
 clock that was wrong and believed, rows that somebody changed), and asks a person.
@@ -11,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vault.timebase import US
-
 MORE_SEGMENTS: Final = 1_000
 MORE_PERCENT: Final = 20
-HORIZON_US: Final = 40 * 86_400 * US
-"""How far ahead is foretold: a node that was off for longer asks, too."""
+MAX_MINIMA: Final = 1_000
+"""So many are foretold, the nearest, each the end of a day: an entry of the ledger holds no more. Years, so a node that was off
+for months finds what it foretold."""
 
 Sums = Sequence[tuple[int, int]]
 """Minimum, and how many committed segments have it."""
@@ -51,7 +51,8 @@ class Halt:
 def forecast(sums: Sums, now_us: int) -> Forecast:
     """What the next runs should find; what is due already and was kept is among it."""
     due = sum(count for min_until_us, count in sums if min_until_us <= now_us)
-    return Forecast(now_us, ((now_us, due), *(item for item in sums if now_us < item[0] <= now_us + HORIZON_US)))
+    later = sorted(item for item in sums if item[0] > now_us)
+    return Forecast(now_us, ((now_us, due), *later[:MAX_MINIMA]))
 
 
 def halt(before: Forecast, expired: Sums, now_us: int) -> Halt | None:

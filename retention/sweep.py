@@ -21,7 +21,8 @@ from retention.canary import fly
 from retention.decide import Fate, Plan
 from retention.deleter import ACTOR, GRACE_US, Deleted, Deleter
 from retention.expired import expired_sums, plans
-from retention.halt import HORIZON_US, NOTHING, Forecast, Halt, confirmed, forecast, halt, plan_id
+from retention.foretold import foretold_in
+from retention.halt import Forecast, Halt, confirmed, forecast, halt, plan_id
 from retention.policy import rules_of
 from vault.errors import Refused
 from vault.ids import SegmentKey
@@ -97,8 +98,7 @@ class Sweep:
             expired = expired_sums(self._node.environment, now_us)
             report.halt = halt(before, expired, now_us)
             if report.halt is None:
-                self._doom(report, before)
-                self._foretell(now_us)
+                self._foretell(self._doom(report, before), now_us)
             self._say_halted(report.halt)
             report.deleted = self._deleter.run(now_us)
             report.oldest_us = self._oldest(report)
@@ -141,16 +141,18 @@ class Sweep:
     def _before(self) -> Forecast:
         told = self._duties.get(DUTY).get("foretold")
         if told is None:
-            return NOTHING
+            # The first time, or the index was made anew: the ledger outlives it.
+            return foretold_in(self._ledger)
         return Forecast(int(told["at_us"]), tuple((int(at), int(count)) for at, count in told["sums"]), int(told["doomed"]))
 
-    def _doom(self, report: Report, before: Forecast) -> None:
-        """D1 and D2."""
+    def _doom(self, report: Report, before: Forecast) -> Forecast:
+        """D1 and D2. The forecast, with what was doomed since."""
         for plan in plans(self._node.environment, self._rules, report.at_us, self._node.clock.mono_us()):
             done = self._doom_piece(plan, report)
             if done:
                 before = Forecast(before.at_us, before.sums, before.doomed + done)
                 self._duties.put(DUTY, self._duties.get(DUTY) | _forecast_fields(before))
+        return before
 
     def _doom_piece(self, plan: Plan, report: Report) -> int:
         going: dict[tuple[str, str], list[SegmentKey]] = defaultdict(list)
@@ -173,13 +175,14 @@ class Sweep:
         report.doomed += done
         return done
 
-    def _foretell(self, now_us: int) -> None:
+    def _foretell(self, before: Forecast, now_us: int) -> None:
         """Once a day, what the next runs should find: in the ledger, where nobody changes it unseen, and at hand."""
-        before = self._before()
-        if before.sums and now_us - before.at_us < FORETELL_US:
+        # A forecast of a time to come was made by a clock that was wrong.
+        if before.sums and 0 <= now_us - before.at_us < FORETELL_US:
             return
-        after = forecast(expired_sums(self._node.environment, now_us + HORIZON_US), now_us)
-        body: dict[str, Value] = {"foretold": [[at, count] for at, count in after.sums], "doomed_since_last": before.doomed}
+        after = forecast(expired_sums(self._node.environment), now_us)
+        sums: list[Value] = [[at, count] for at, count in after.sums]
+        body: dict[str, Value] = {"foretold": sums, "doomed_since_last": before.doomed, "run_us": now_us}
         self._ledger.append([NewEntry(Kind.RETENTION, ACTOR, {}, body)])
         self._duties.put(DUTY, self._duties.get(DUTY) | _forecast_fields(after))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from retention.halt import HORIZON_US, NOTHING, Forecast, confirmed, forecast, halt, plan_id
+from retention.halt import MAX_MINIMA, NOTHING, Forecast, confirmed, forecast, halt, plan_id
 
 NOW_US = 1_795_000_000_000_000
 
@@ -35,12 +35,13 @@ def test_what_was_doomed_since_counts_as_due() -> None:
     assert halt(before, [(NOW_US, 1_001)], NOW_US + 1) is not None
 
 
-def test_only_what_lies_within_the_horizon_is_foretold() -> None:
-    told = forecast(
-        [(NOW_US - 5, 3), (NOW_US, 4), (NOW_US + 1, 5), (NOW_US + HORIZON_US, 6), (NOW_US + HORIZON_US + 1, 7)], NOW_US
-    )
-    assert told.sums == ((NOW_US, 7), (NOW_US + 1, 5), (NOW_US + HORIZON_US, 6))
+def test_the_nearest_minima_are_foretold_whenever_they_are() -> None:
+    years_us = NOW_US + 2 * 365 * 86_400_000_000
+    told = forecast([(NOW_US - 5, 3), (NOW_US, 4), (NOW_US + 1, 5), (years_us, 6)], NOW_US)
+    assert told.sums == ((NOW_US, 7), (NOW_US + 1, 5), (years_us, 6))
     assert told.foretold(NOW_US) == 7
+    many = forecast([(NOW_US + at, 1) for at in range(1, MAX_MINIMA + 2)], NOW_US)
+    assert many.sums[-1] == (NOW_US + MAX_MINIMA, 1)
     assert NOTHING.foretold(NOW_US) == 0
 
 
