@@ -63,6 +63,9 @@ class Table(enum.IntEnum):
     HOURS = 22
     RAISES = 23
     RELOCK = 24
+    ATTEMPTS = 25
+    EXPORTS = 26
+    VISITS = 27
 
 
 class ReadTxn:

@@ -1,4 +1,5 @@
-"""The supervisor's duty to the ledger: what waits goes into it, its newest checkpoint is kept elsewhere, and a broken one is said.
+"""The supervisor's duty to the ledger: what waits goes into it, looks at footage whose process died are closed there, its newest
+checkpoint is kept elsewhere, and a broken one is said.
 
 A thread of its own: syncs and the store may block, and recording depends on none of it. What fails is tried again.
 """
@@ -10,6 +11,7 @@ import threading
 from index.alarms import Alarms
 from index.ledger_anchor import anchor, keep_anchor, object_key
 from index.node import Node
+from index.visits import Visits
 from vault.errors import Damaged, NotFound, Refused, StreamvaultError
 from vault.ledger.checkpoint import SignedCheckpoint
 from vault.logs import Log
@@ -34,6 +36,7 @@ class Bookkeeper:
         self._store = node.store
         self._ledger = node.ledger
         self._outbox = node.outbox
+        self._visits = Visits(node.environment, node.clock)
         self._alarms = Alarms(node.environment, node.clock)
         self._look_due_us = self._store_due_us = 0
         self._stored: SignedCheckpoint | None = None
@@ -73,6 +76,8 @@ class Bookkeeper:
         """What is due now. Raises what the ledger, the index and the store raise."""
         now_us = self._clock.mono_us()
         try:
+            if left := self._visits.close_left():
+                log.warning("looks at footage ended without a word", looks=left)
             if self._outbox.waiting():
                 self._outbox.drain()
             if now_us >= self._look_due_us:

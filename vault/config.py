@@ -181,6 +181,21 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """`[access]`: who may look at footage, where the rules leave it to the platform."""
+
+    viewing_room: str = _text(
+        "finding",
+        "what becomes of a look by a unit whose viewing-room camera is missing or silent: refused, or a finding on record",
+        ("finding", "refuse"),
+    )
+    host_terminal: bool = _flag(
+        False,
+        "whether this host's own command line is a declared terminal of every unit; else only of those that declared 127.0.0.1",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All sections. `source` is the file it came from (None: defaults only), `given` the keys (`section.key`) set there."""
 
@@ -190,6 +205,7 @@ class Config:
     index: Index = field(default_factory=Index)
     alarms: Alarms = field(default_factory=Alarms)
     metrics: Metrics = field(default_factory=Metrics)
+    access: Access = field(default_factory=Access)
     source: Path | None = None
     given: frozenset[str] = frozenset()
 
@@ -211,6 +227,7 @@ _SECTIONS: Mapping[str, type[Any]] = {
     "index": Index,
     "alarms": Alarms,
     "metrics": Metrics,
+    "access": Access,
 }
 
 

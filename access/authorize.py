@@ -1,0 +1,220 @@
+"""Who may see or take what: a pure decision from facts. Denied unless a rule here allows it; each refusal names the rule's article.
+
+The facts are gathered by `access.door`, which also writes refusals down. Those of a unit are put in order once (`Known`), since a
+decision is asked for at every look. Nothing but this module makes a person's Grant (`tests/access/test_grants.py`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, NoReturn
+
+from access.people.model import Principal, Role, Terminal, Unit, UnitGrant, User
+from vault.grant import EVER, Action, Grant, Refusal
+from vault.ids import CameraNumber
+from vault.timebase import MAX_US, US, Interval, format_us
+
+VIEWING_SILENT_US: Final = 60 * US
+"""A viewing-room camera of which nothing newer is recorded is silent: by then it is an alarm too (Art. 7)."""
+
+LATEST_ZONE_US: Final = 14 * 3_600 * US
+"""Somewhere it is already this much later: a date that has not begun there lies ahead everywhere."""
+
+HOST: Final = ("127.0.0.1", "::1")
+"""Declared as a terminal, these mean the host itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFacts:
+    """A camera and the site it is of now."""
+
+    number: CameraNumber
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration says. `viewing_room`: `refuse` or `finding`. `host_terminal`: the host's own command line is a
+    declared terminal of every unit."""
+
+    viewing_room: str = "finding"
+    host_terminal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A unit's grants by what they cover. `viewing_until_us`: up to when its viewing-room camera is recorded, None: nothing is."""
+
+    by_camera: Mapping[CameraNumber, Sequence[UnitGrant]] = field(default_factory=dict)
+    by_site: Mapping[str, Sequence[UnitGrant]] = field(default_factory=dict)
+    viewing_until_us: int | None = None
+
+    @classmethod
+    def of(cls, unit: Unit | None, grants: Sequence[UnitGrant], viewing_until_us: int | None = None) -> Known:
+        """Grants of other units are left out, and so are those that were revoked."""
+        cameras: dict[CameraNumber, list[UnitGrant]] = defaultdict(list)
+        sites: dict[str, list[UnitGrant]] = defaultdict(list)
+        for grant in grants:
+            if unit is None or grant.unit != unit.id or grant.revoked is not None:
+                continue
+            for number in grant.cameras:
+                cameras[number].append(grant)
+            for site in grant.sites:
+                sites[site].append(grant)
+        return cls(dict(cameras), dict(sites), viewing_until_us)
+
+
+def authorize(
+    who: Principal, action: Action, camera: CameraFacts, wanted: Interval, now_us: int, known: Known, rules: Rules
+) -> Grant:
+    """The leave to read `wanted` of `camera`, or Refusal.
+
+    One grant of a unit has to cover all that is wanted; of several that do, the one that lasts longest is taken.
+    `Grant.window` is that grant's, which may be wider than what is wanted: pictures before a cut are decoded from there.
+    """
+    user = who.user
+    if user is None:
+        # Whoever commands the host can read every file of it: asking purpose and person is what can be done.
+        return Grant(who.actor, action, camera.number, EVER, None, ("operator",))
+    until_us = _check_user(who, user, action, now_us)
+    if user.role is Role.INVESTIGATOR:
+        return Grant(who.actor, action, camera.number, EVER, _end(until_us), ("role investigator",))
+    if user.role not in (Role.UNIT, Role.ADMIN):
+        _no(f"a user of role {user.role} sees no footage", "role", "Art. 14 (4)")
+    unit = who.unit
+    if unit is None or unit.id != user.unit:
+        _no(f"user {user.id} is of no unit, and footage is for units that were permitted", "unit", "Art. 13, 14")
+    _check_unit(unit, now_us)
+    _check_person(user, now_us)
+    _check_terminal(unit, who.address, rules)
+    finding = viewing_room(unit, known.viewing_until_us, now_us)
+    if finding and rules.viewing_room != "finding":
+        _no(f"unit {unit.id}: {finding}", "viewing-room", "Art. 14 (2)")
+    held = _held(unit, action, camera, wanted, now_us, known)
+    until_us = min(until_us, held.valid.end_us, MAX_US if unit.valid_to_us is None else unit.valid_to_us)
+    authority = (f"grant {held.number}", f"unit {unit.id}", *((f"finding: {finding}",) if finding else ()))
+    return Grant(who.actor, action, camera.number, held.window, _end(until_us), authority)
+
+
+def viewing_room(unit: Unit, until_us: int | None, now_us: int) -> str:
+    """What is not as Art. 14 (2) wants it; empty when nothing is."""
+    if unit.viewing_camera is None:
+        return "no camera shows its viewing room"
+    if until_us is None:
+        return f"its viewing-room camera #{unit.viewing_camera} has recorded nothing"
+    if now_us - until_us > VIEWING_SILENT_US:
+        return f"its viewing-room camera #{unit.viewing_camera} is silent since {format_us(until_us)}"
+    return ""
+
+
+def _check_user(who: Principal, user: User, action: Action, now_us: int) -> int:
+    """What no role is allowed without; returns when it ends."""
+    if user.disabled:
+        _no(f"user {user.id} is disabled", "disabled", "Art. 13, 14")
+    if user.must_change:
+        _no(
+            f"user {user.id} has to change the password first: `streamvault user password {user.id}`", "password", "Art. 14 (7)"
+        )
+    token = who.token
+    if token is None:
+        return MAX_US
+    if token.user != user.id or token.revoked is not None or token.expires_us <= now_us:
+        _no(f"token {token.id} is no longer good", "token", "Art. 13, 14")
+    if action not in token.actions:
+        _no(f"token {token.id} is not for {action}", "token-scope", "Art. 14 (4)")
+    return token.expires_us
+
+
+def _check_unit(unit: Unit, now_us: int) -> None:
+    if not unit.agreement:
+        _no(f"unit {unit.id} has signed no sharing agreement", "agreement", "Art. 13, 14")
+    if now_us < unit.valid_from_us or (unit.valid_to_us is not None and now_us >= unit.valid_to_us):
+        end = "has no end" if unit.valid_to_us is None else f"to {format_us(unit.valid_to_us)}"
+        _no(
+            f"the agreement of unit {unit.id} is not in force: from {format_us(unit.valid_from_us)}, {end}",
+            "agreement",
+            "Art. 13, 14",
+        )
+
+
+def _check_person(user: User, now_us: int) -> None:
+    # ISO dates are in order as text.
+    if not user.trained_on or user.trained_on > format_us(min(MAX_US, now_us + LATEST_ZONE_US))[:10]:
+        _no(f"user {user.id} was not trained: footage is for a unit's trained staff", "training", "Art. 14 (1), (6)")
+
+
+def _check_terminal(unit: Unit, address: str, rules: Rules) -> None:
+    """`address` empty: the host itself. Nobody's word for another address is taken: whoever is at the host could say any."""
+    if not address and rules.host_terminal:
+        return
+    asked = HOST if not address else (address,)
+    if not any(_is_at(terminal, one) for terminal in unit.terminals for one in asked):
+        where = address or "this host's own command line"
+        _no(f"{where} is no declared terminal of unit {unit.id}", "terminal", "Art. 14 (3)")
+
+
+def _is_at(terminal: Terminal, address: str) -> bool:
+    network, at = _network(terminal.address), _address(address)
+    return network is not None and at is not None and at.version == network.version and at in network
+
+
+@lru_cache(4_096)
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+@lru_cache(4_096)
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        found = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    # A server that listens for both kinds is told of IPv4 peers in this form (RFC 4291 §2.5.5.2).
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
+
+
+def _held(unit: Unit, action: Action, camera: CameraFacts, wanted: Interval, now_us: int, known: Known) -> UnitGrant:
+    """The grant that covers it; else says what the nearest ones lack, the first lack that none of them is without."""
+    mine = [*known.by_camera.get(camera.number, ()), *known.by_site.get(camera.site, ())]
+    mine = [grant for grant in mine if grant.unit == unit.id and grant.revoked is None]
+    if not mine:
+        _no(f"unit {unit.id} has no grant of camera #{camera.number}", "camera", "Art. 14 (4)")
+    able = [grant for grant in mine if action in grant.actions]
+    if not able:
+        _no(f"unit {unit.id} has no grant to {action} camera #{camera.number}", "action", "Art. 14 (4)")
+    valid = [grant for grant in able if grant.valid.start_us <= now_us < grant.valid.end_us]
+    if not valid:
+        _no(
+            f"the grant of camera #{camera.number} to unit {unit.id} is not valid now: {_shown(able[0].valid)}",
+            "validity",
+            "Art. 13, 14",
+        )
+    fitting = [grant for grant in valid if grant.window.start_us <= wanted.start_us and wanted.end_us <= grant.window.end_us]
+    if not fitting:
+        _no(
+            f"the grant of camera #{camera.number} to unit {unit.id} is for footage {_shown(valid[0].window)}, and "
+            f"{_shown(wanted)} was asked for",
+            "window",
+            "Art. 14 (4)",
+        )
+    return max(fitting, key=lambda grant: (grant.valid.end_us, grant.window.duration_us, -grant.number))
+
+
+def _shown(span: Interval) -> str:
+    return f"from {format_us(span.start_us)} to {format_us(span.end_us)}"
+
+
+def _end(until_us: int) -> int | None:
+    return None if until_us >= MAX_US else until_us
+
+
+def _no(message: str, code: str, article: str) -> NoReturn:
+    raise Refusal(message, code, article)
