@@ -66,6 +66,7 @@ class Table(enum.IntEnum):
     ATTEMPTS = 25
     EXPORTS = 26
     VISITS = 27
+    REGISTER = 28
 
 
 class ReadTxn:

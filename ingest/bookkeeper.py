@@ -1,5 +1,5 @@
 """The supervisor's duty to the ledger: what waits goes into it, looks at footage whose process died are closed there, its newest
-checkpoint is kept elsewhere, and a broken one is said.
+checkpoint is kept elsewhere, the register's index follows it, and a broken one is said.
 
 A thread of its own: syncs and the store may block, and recording depends on none of it. What fails is tried again.
 """
@@ -11,6 +11,7 @@ import threading
 from index.alarms import Alarms
 from index.ledger_anchor import anchor, keep_anchor, object_key
 from index.node import Node
+from index.register import Register
 from index.visits import Visits
 from vault.errors import Damaged, NotFound, Refused, StreamvaultError
 from vault.ledger.checkpoint import SignedCheckpoint
@@ -27,6 +28,13 @@ STORE_US = 3_600 * US
 """How often a checkpoint goes into the store. Each covers all before it, so none has to wait for the store in the spool."""
 
 
+REGISTER_US = 30 * US
+"""How often the register's index takes in what is new, so that whoever asks has little to wait for."""
+
+REGISTER_ROUNDS = 20
+"""Transactions of it at once: the first time over a long ledger must not hold up what waits."""
+
+
 class Bookkeeper:
     """`start`, and `stop` when nobody changes the registry any more."""
 
@@ -38,7 +46,8 @@ class Bookkeeper:
         self._outbox = node.outbox
         self._visits = Visits(node.environment, node.clock)
         self._alarms = Alarms(node.environment, node.clock)
-        self._look_due_us = self._store_due_us = 0
+        self._register = Register(node.environment, node.ledger)
+        self._look_due_us = self._store_due_us = self._register_due_us = 0
         self._stored: SignedCheckpoint | None = None
         self._said = ""
         self._stop = threading.Event()
@@ -83,6 +92,9 @@ class Bookkeeper:
             if now_us >= self._look_due_us:
                 self.look()
                 self._look_due_us = now_us + LOOK_US
+            if now_us >= self._register_due_us:
+                self._register.fill(rounds=REGISTER_ROUNDS)
+                self._register_due_us = now_us + REGISTER_US
             if now_us >= self._store_due_us:
                 # Until it is there, or while the store is away, this is tried each minute and not each second.
                 self._store_due_us = now_us + LOOK_US

@@ -5,7 +5,7 @@ Columns are described in `retention/FIGURES.md`; a column that is added is added
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias
 
@@ -133,3 +133,14 @@ def _plain(table: Table) -> Table:
     """Strings in the place of dictionaries: those of several files are not the same."""
     kinds = [pa.field(item.name, pa.string() if pa.types.is_dictionary(item.type) else item.type) for item in table.schema]
     return table.cast(pa.schema(kinds))
+
+
+_TYPES: Final = {
+    "text": pa.string(), "number": pa.int64(), "moment": pa.timestamp("us", tz="UTC"), "texts": pa.list_(pa.string()),
+    "numbers": pa.list_(pa.int64()),
+}  # fmt: skip
+
+
+def plain_table(types: Mapping[str, str], columns: dict[str, list[Any]]) -> bytes:
+    """A file of columns whose types are `text`, `number`, `moment` (UTC µs), `texts` or `numbers`; for other packages' tables."""
+    return written(table_of(columns, pa.schema([(name, _TYPES[kind]) for name, kind in types.items()])))

@@ -6,9 +6,10 @@ touched again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -73,6 +74,13 @@ def lines_of(path: Path, begin: int = 0) -> Iterator[Line]:
 
 def entries_from(folder: Path, first: int, size: int) -> Iterator[Entry]:
     """The entries [first, size), in order. Raises Damaged where another one, or none, stands in an entry's place, OSError."""
+    for expected, path, line in lines_from(folder, first, size):
+        yield entry_at(path, line, expected)
+
+
+def lines_from(folder: Path, first: int, size: int) -> Iterator[tuple[int, Path, Line]]:
+    """The lines in the places of the entries [first, size), in order: the sequence, the file, the line, which nobody has looked
+    into yet. Raises Damaged where the ledger ends before, OSError."""
     expected = first
     files = log_files(folder)
     for file, following in zip(files, [*files[1:], None], strict=False):
@@ -83,10 +91,30 @@ def entries_from(folder: Path, first: int, size: int) -> Iterator[Entry]:
         for line in lines_of(file.path, _offset_of(file, expected) if expected > file.first else 0):
             if expected >= size:
                 return
-            yield entry_at(file.path, line, expected)
+            yield expected, file.path, line
             expected += 1
     if expected < size:
         raise Damaged(f"{folder}: the ledger ends before entry {expected}; run `streamvault ledger verify`")
+
+
+def entries_at(folder: Path, places: Iterable[tuple[int, int]]) -> Iterator[Entry]:
+    """The entries whose sequences and first bytes are given, the former rising. Raises Damaged where another stands there,
+    OSError."""
+    files = log_files(folder)
+    with contextlib.ExitStack() as stack:
+        opened: BinaryIO | None = None
+        at = -1
+        for sequence, offset in places:
+            while at + 1 < len(files) and files[at + 1].first <= sequence:
+                opened, at = None, at + 1
+            if at < 0:
+                raise Damaged(f"{folder}: the ledger begins behind entry {sequence}; run `streamvault ledger verify`")
+            if opened is None:
+                stack.pop_all().close()
+                opened = stack.enter_context(files[at].path.open("rb"))
+            opened.seek(offset)
+            raw = opened.readline(MAX_LINE_BYTES + 1)
+            yield entry_at(files[at].path, Line(offset, raw.removesuffix(b"\n"), raw.endswith(b"\n")), sequence)
 
 
 def entry_at(path: Path, line: Line, expected: int) -> Entry:
