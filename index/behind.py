@@ -17,6 +17,7 @@ from index.catalog import Catalog
 from index.check import cameras_of
 from index.doom import BEHIND
 from index.environment import Environment, Table
+from index.kinds import NUMBERED
 from index.registry import PREFIX, DocumentName, Registry, lift_number, parse_object_key
 from index.rows import CAMERA, KEY, segment_key
 from vault.errors import UsageError
@@ -67,7 +68,7 @@ def ahead(environment: Environment, registry: Registry, store: ObjectStore, now_
     with environment.read() as txn:
         found.documents = sum(version > registry.version(txn, name) for name, version in newest.items())
     for name in newest:
-        if name.name.isdecimal() and name.kind != "sites":
+        if name.name.isdecimal() and name.kind in NUMBERED:
             found.numbers[name.kind] = max(int(name.name), found.numbers.get(name.kind, 0))
     given = {CameraNumber(int(name.name)) for name in newest if name.kind == "cameras" and name.name.isdecimal()}
     unknown = list(_unknown(environment, store, sorted(given.union(cameras_of(environment))), now_us))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from index.kinds import NUMBERED
 from vault.ledger.canonical import MAX_INTEGER, Value
 from vault.ledger.entry import Kind, NewEntry
 from vault.secrets import BLANK, redact
@@ -15,6 +16,8 @@ MAX_DOCUMENT_BYTES = 24 * 1024
 """A change of a longer one is told by the names of its fields; the hash of the document stands for the rest."""
 
 _KINDS = {"holds": Kind.HOLD, "raises": Kind.POLICY}
+_WHOSE = {"users": ("unit",), "applications": ("unit",), "grants": ("unit",), "tokens": ("user",)}
+"""Fields that say whom such a document concerns."""
 _SECRET = re.compile(r"(?i)secret|passw|token|credential|private_key|api_key")
 
 
@@ -34,9 +37,9 @@ def change(
 
 
 def _subject(kind: str, name: str, fields: Mapping[str, Any]) -> dict[str, Value]:
-    # Documents that are numbered are called by ten digits.
-    called = int(name) if len(name) == 10 and name.isdecimal() else name
+    called = int(name) if kind in NUMBERED else name
     subject: dict[str, Value] = {"document": f"{kind}/{name}", kind.removesuffix("s"): called}
+    subject |= {field: str(fields[field]) for field in _WHOSE.get(kind, ()) if fields.get(field)}
     cameras = fields.get("cameras")
     if isinstance(cameras, list) and len(cameras) <= 1_000 and all(type(number) is int for number in cameras):
         subject["cameras"] = cameras

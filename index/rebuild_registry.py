@@ -13,7 +13,7 @@ from index.cameras import adopt_camera, camera_document, camera_from
 from index.environment import Environment, WriteTxn
 from index.holds import restore_holds
 from index.minima import restore_raises
-from index.registry import PREFIX, DocumentName, Fields, Registry, decode, parse_object_key
+from index.registry import PREFIX, DocumentName, Fields, Registry, decode, lift_number, parse_object_key
 from index.restoring import Progress, put_progress
 from index.sites import site_from
 from index.writes import note_first
@@ -38,15 +38,34 @@ def _sites(_: WriteTxn, documents: Sequence[Fields]) -> None:
         site_from(fields)
 
 
+def _as_they_are(_: WriteTxn, documents: Sequence[Fields]) -> None:
+    """Nothing is made of them. What a faulty one says is not for a rebuild to stumble over: `check` tells it."""
+
+
+def _numbered(kind: str) -> Callable[[WriteTxn, Sequence[Fields]], None]:
+    """Of the fields their number alone is looked at: it is never given again."""
+
+    def restore(txn: WriteTxn, documents: Sequence[Fields]) -> None:
+        numbers = [fields.get("number") for fields in documents]
+        lift_number(txn, kind, max((number for number in numbers if type(number) is int and 0 < number < 10**10), default=0))
+
+    return restore
+
+
 RESTORE: Final[dict[str, Callable[[WriteTxn, Sequence[Fields]], None]]] = {
     "cameras": _cameras,
     "sites": _sites,
     "holds": restore_holds,
     "raises": restore_raises,
+    "units": _as_they_are,
+    "users": _as_they_are,
+    "applications": _numbered("applications"),
+    "grants": _numbered("grants"),
+    "tokens": _as_they_are,
 }
 """By kind. Each is called once, with the fields of all its documents, after their rows are written."""
 
-NEVER_FORBIDS: Final = frozenset({"cameras", "sites"})
+NEVER_FORBIDS: Final = frozenset({"cameras", "sites", "units", "users", "applications", "grants", "tokens"})
 """Kinds whose documents keep no footage from being deleted. Of any other one that cannot be read is taken to do so."""
 
 

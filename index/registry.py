@@ -2,7 +2,8 @@
 
 Order of a change: the object is durable in the spool, then the index commits, then the caller is told. A crash between the
 two leaves an object of a version that the index does not know: it was never acknowledged, is never uploaded, and the next
-change of that document replaces it. What the fields mean is in `index.cameras`, `index.sites`, `index.holds` and `index.minima`.
+change of that document replaces it. What the fields mean is in `index.cameras`, `index.sites`, `index.holds`, `index.minima` and,
+for people and permissions, in `access/people`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 from index.deeds import change
 from index.environment import Environment, ReadTxn, Table, WriteTxn
+from index.kinds import KINDS
 from index.outbox import actor_here, record
 from vault.errors import Damaged, StoreError, UsageError
 from vault.store.interface import ObjectStore
@@ -26,13 +28,14 @@ PREFIX: Final = "registry/"
 Fields = dict[str, Any]
 
 _CHANGES = b"registry-changes"
-_OBJECT = re.compile(r"registry/(cameras|sites|holds|raises)/([A-Za-z0-9][A-Za-z0-9._-]{0,63})/([0-9]{10})\.json")
-_MAX_OBJECT_BYTES = 64 * 1024
+MAX_OBJECT_BYTES: Final = 64 * 1024
+
+_OBJECT = re.compile(rf"registry/({'|'.join(KINDS)})/([A-Za-z0-9][A-Za-z0-9._-]{{0,63}})/([0-9]{{10}})\.json")
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentName:
-    """What a document is called: `kind` is `cameras`, `sites`, `holds` or `raises`; `name` a ten-digit number, or a site's id."""
+    """What a document is called: `kind` is one of `index.kinds.KINDS`; `name` a ten-digit number, or an id."""
 
     kind: str
     name: str
@@ -69,7 +72,7 @@ def encode(name: DocumentName, version: int, changed_us: int, fields: Fields) ->
 def decode(raw: bytes, where: str) -> tuple[DocumentName, int, Fields]:
     """Name, version and fields. Raises Damaged; the bytes may have come from anywhere."""
     try:
-        if len(raw) > _MAX_OBJECT_BYTES:
+        if len(raw) > MAX_OBJECT_BYTES:
             raise ValueError("too long")
         whole = json.loads(raw)
         version, fields = whole["version"], whole["fields"]
@@ -131,11 +134,13 @@ class Registry:
 
     def prepare(self, name: DocumentName, version: int, fields: Fields, changed_us: int) -> bytes:
         """A version of a document that nobody else writes meanwhile, durable in the spool; for `put_row`. An object of this
-        version that was never acknowledged is replaced."""
+        version that was never acknowledged is replaced. Raises UsageError for one that is too long to be read again."""
         key = name.object_key(version)
+        raw = encode(name, version, changed_us, fields)
+        if len(raw) > MAX_OBJECT_BYTES:
+            raise UsageError(f"{name.kind}/{name.name}: {len(raw):,} bytes of text are too many for one document; say less")
         if self._waiting.stat(key) is not None:
             self.drop([key])
-        raw = encode(name, version, changed_us, fields)
         self._waiting.put_bytes(key, raw)
         return raw
 

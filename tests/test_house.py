@@ -29,6 +29,7 @@ ENGINES = {
     "pyarrow": {"retention/parquet.py"},
     "matplotlib": {"retention/chart.py"},
     "jinja2": {"retention/inspect_page.py", "access/register_page.py"},
+    "argon2": {"access/people/passwords.py"},
     "av": {"access/decode.py", "ingest/libavchild.py", "ingest/simulate/encode.py"},
 }
 

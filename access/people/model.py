@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vault.grant import Action
 from vault.ids import CameraNumber
@@ -47,6 +47,7 @@ class Unit:
     """A using unit 使用单位. `valid_from_us`, `valid_to_us`: the sharing agreement's term, half-open; `valid_to_us` None has no end.
 
     `viewing_camera`: the camera that shows its operators (Art. 14 (2)). `approval`: its exports wait for a second person.
+    `disabled`: none of its users may sign in. One that was removed keeps its document, and nobody gets its id again.
     """
 
     id: str
@@ -60,13 +61,16 @@ class Unit:
     terminals: tuple[Terminal, ...] = ()
     viewing_camera: CameraNumber | None = None
     approval: bool = False
+    disabled: bool = False
+    removed_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class User:
     """`unit` is empty for an administrator who belongs to none. `trained_on`: ISO date, empty where nobody said so.
 
-    `password_hash`: argon2's encoded form, empty where no password can open. `must_change`: nothing else is allowed before.
+    `password_hash`: argon2's encoded form, empty where no password can open; `password_set_us`: since when it is that password.
+    `must_change`: nothing else is allowed before. A removed user's id is nobody's again, so that the register means one person.
     """
 
     id: str
@@ -75,9 +79,11 @@ class User:
     real_name: str = ""
     staff_number: str = ""
     trained_on: str = ""
-    password_hash: str = ""
+    password_hash: str = field(default="", repr=False)
+    password_set_us: int = 0
     must_change: bool = False
     disabled: bool = False
+    removed_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ class Token:
 
     id: str
     user: str
-    secret_hash: str
+    secret_hash: str = field(repr=False)
     actions: frozenset[Action]
     made: Act
     expires_us: int

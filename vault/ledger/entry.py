@@ -51,6 +51,8 @@ class Kind(enum.StrEnum):
     """Credentials were shown or written out."""
     REPAIR = "repair"
     """Rows or objects of footage are about to be put right by a person's command: taken in, deleted, or given up as lost."""
+    ACCESS = "access"
+    """Somebody was locked out for a while after too many wrong passwords or tokens."""
 
 
 @dataclass(frozen=True, slots=True)

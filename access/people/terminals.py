@@ -1,0 +1,65 @@
+"""Addresses of terminals: as they are written down, and which terminal a caller sits at."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+
+from access.people.model import Terminal, Unit
+from vault.errors import UsageError
+from vault.grant import Refusal
+
+MAX_ADDRESS_CHARS: Final = 64
+WIDEST: Final = {4: 16, 6: 48}
+"""Bits of the prefix, by version of IP: what reaches farther declares no terminal."""
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def checked_address(text: str) -> str:
+    """An address, or a network in CIDR form, as it is kept. Raises UsageError, Refusal."""
+    try:
+        network = _network(text.strip()[: MAX_ADDRESS_CHARS + 1])
+    except ValueError:
+        raise UsageError(
+            f"terminal address {text[:MAX_ADDRESS_CHARS]!r} is neither an IP address nor a network in CIDR form (10.1.2.0/24)"
+        ) from None
+    if network.prefixlen < WIDEST[network.version]:
+        raise Refusal(
+            f"terminal address {network}: is wider than /{WIDEST[network.version]} and declares no terminal",
+            "terminal",
+            "Art. 14 (3)",
+        )
+    if network.is_multicast or network.is_unspecified:
+        raise UsageError(f"terminal address {network}: no machine has it")
+    return str(network.network_address if network.num_addresses == 1 else network)
+
+
+def terminal_at(unit: Unit, address: str) -> Terminal | None:
+    """The declared terminal that has this address, the narrowest one; None where the unit declared none."""
+    try:
+        caller = plain_address(address)
+        near = [
+            (net.prefixlen, item)
+            for item in unit.terminals
+            if (net := _network(item.address)).version == caller.version and caller in net
+        ]
+    except ValueError:
+        return None
+    return max(near, key=lambda found: found[0])[1] if near else None
+
+
+def plain_address(text: str) -> Address:
+    """Raises ValueError. An IPv4 address that came in through an IPv6 socket is one of IPv4 (RFC 4291 §2.5.5.2)."""
+    found = ipaddress.ip_address(text.partition("%")[0])
+    return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found
+
+
+def _network(text: str) -> Network:
+    if "/" in text:
+        return ipaddress.ip_network(text)
+    if "%" in text:
+        # A zone is a name on one host (RFC 4007 §11): nobody else could check it.
+        raise ValueError(text)
+    return ipaddress.ip_network(plain_address(text))

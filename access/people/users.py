@@ -1,0 +1,131 @@
+"""Changing users and their passwords. Signing in is in `login`; what a user may be is `checked`'s.
+
+Every change is durable when the method returns, holds at once, and is told to the ledger by the same transaction, which never
+hears of a password or its hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from access.people.admins import is_enabled_admin, keep_an_administrator
+from access.people.checked import checked_user, person
+from access.people.documents import TOKENS, USERS, named, to_fields, token_from
+from access.people.model import Act, User
+from access.people.passwords import checked_password, hash_password
+from access.people.people import People, present, refuse_twin
+from access.people.units import unit_of
+from index.environment import WriteTxn
+from vault.errors import UsageError
+
+MAX_IMPORT: Final = 1_000
+
+
+class Users:
+    """The users of `people`'s registry."""
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+        self._env = people.environment
+
+    def add(self, user: User, by: str = "", password: str | None = None) -> User:
+        """Without a password nobody can sign in as them until one is set; one that is given must be changed.
+
+        Raises UsageError for a bad field or an id that was given; Refusal for what the rule demands.
+        """
+        encoded = "" if password is None else _hashed(password, user.id)
+        with self._env.write("add user") as txn:
+            new = replace(user, password_hash=encoded, password_set_us=self._people.clock.now_us(), must_change=bool(encoded))
+            return self._put(txn, None, new, by)
+
+    def change(self, user_id: str, change: Callable[[User], User], by: str = "") -> User:
+        """What `change` makes of the user, whose password stays. Raises NotFound, UsageError, Refusal; Refused where no
+        administrator would be left."""
+        with self._env.write("change user") as txn:
+            old = present(self._people.find_user(txn, user_id), f"user {user_id[:80]!r}")
+            return self._put(txn, old, _with_password_of(change(old), old), by)
+
+    def set_password(self, user_id: str, password: str, by: str = "", *, must_change: bool = True) -> User:
+        """`must_change` False: the user chose it. Raises NotFound, UsageError."""
+        encoded = _hashed(password, user_id)
+        with self._env.write("set password") as txn:
+            old = present(self._people.find_user(txn, user_id), f"user {user_id[:80]!r}")
+            new = replace(old, password_hash=encoded, password_set_us=self._people.clock.now_us(), must_change=must_change)
+            self._write(txn, new, by)
+        return new
+
+    def set_hash(self, user: User, encoded: str) -> User:
+        """The same password under other parameters. The user as it is now where that is another password by then."""
+        with self._env.write("hash password anew") as txn:
+            old = present(self._people.find_user(txn, user.id), f"user {user.id!r}")
+            if old.password_hash != user.password_hash:
+                return old
+            new = replace(old, password_hash=encoded)
+            self._write(txn, new, user.id)
+        return new
+
+    def remove(self, user_id: str, by: str = "") -> User:
+        """Their document stays, their tokens are revoked. Raises NotFound; Refused for the last administrator."""
+        with self._env.write("remove user") as txn:
+            old, now_us = present(self._people.find_user(txn, user_id), f"user {user_id[:80]!r}"), self._people.clock.now_us()
+            gone = replace(old, password_hash="", disabled=True, removed_us=now_us)
+            self._write(txn, gone, by)
+            for token in list(map(token_from, self._people.registry.all_fields(txn, TOKENS))):
+                if token.user == user_id and token.revoked is None:
+                    revoked = replace(token, revoked=Act(person(by), now_us))
+                    self._people.registry.write(txn, named(TOKENS, token.id), to_fields(revoked), now_us, by)
+            if is_enabled_admin(old):
+                keep_an_administrator(self._people, txn)
+        return gone
+
+    def import_users(self, users: Sequence[User], by: str = "") -> tuple[int, int]:
+        """Add or set all of them or none; how many were added and how many set. Passwords stay, and who is new has none.
+
+        Raises as `add` and `change` do. One transaction, in which each document is synced: so there may not be many.
+        """
+        if len(users) > MAX_IMPORT:
+            raise UsageError(f"{len(users)} users in one import; at most {MAX_IMPORT}, so split it")
+        known = 0
+        with self._env.write("import users") as txn:
+            demoted = False
+            for user in users:
+                old = self._people.find_user(txn, user.id)
+                known += old is not None
+                new = self._put(txn, old, _with_password_of(user, old or User(user.id, user.role)), by, guarded=False)
+                demoted |= old is not None and is_enabled_admin(old) and new != old
+            if demoted:
+                keep_an_administrator(self._people, txn)
+        return len(users) - known, known
+
+    def _put(self, txn: WriteTxn, old: User | None, user: User, by: str, *, guarded: bool = True) -> User:
+        new = checked_user(user)
+        if old is None:
+            refuse_twin("user", new.id, [str(fields["id"]) for fields in self._people.registry.all_fields(txn, USERS)])
+        elif old.removed_us is not None:
+            raise UsageError(f"user {new.id!r} was removed, and their id is given to nobody again; name another")
+        elif (new.id, new.removed_us) != (old.id, None):
+            raise UsageError(f"user {old.id}: their id stays")
+        if new == old:
+            return new
+        if new.unit and (old is None or new.unit != old.unit):
+            unit_of(self._people, txn, new.unit, f"user {new.id}")
+        self._write(txn, new, by)
+        # An administrator who goes to another unit may go to one that is disabled.
+        if guarded and old is not None and is_enabled_admin(old) and (not is_enabled_admin(new) or new.unit != old.unit):
+            keep_an_administrator(self._people, txn)
+        return new
+
+    def _write(self, txn: WriteTxn, user: User, by: str) -> None:
+        self._people.registry.write(txn, named(USERS, user.id), to_fields(user), self._people.clock.now_us(), by)
+
+
+def _hashed(password: str, user_id: str) -> str:
+    return hash_password(checked_password(password, user_id))
+
+
+def _with_password_of(user: User, old: User) -> User:
+    return replace(
+        user, password_hash=old.password_hash, password_set_us=old.password_set_us, must_change=old.must_change
+    )  # fmt: skip
