@@ -186,7 +186,7 @@ def test_a_foreign_document_is_damaged(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["registry/cameras/../0000000001.json", "registry/users/a/0000000001.json", "registry/sites/a/1.json"]
+    "key", ["registry/cameras/../0000000001.json", "registry/animals/a/0000000001.json", "registry/sites/a/1.json"]
 )
 def test_a_foreign_key_is_not_taken_for_a_registry_object(key: str) -> None:
     with pytest.raises(UsageError):
