@@ -15,8 +15,8 @@ from pathlib import Path
 from vault.ledger.entry import Kind, NewEntry, encode_entry
 from vault.ledger.ledger import Ledger
 from vault.ledger.merkle import leaf_hash, verify_inclusion
-from vault.ledger.signing import LedgerKey
 from vault.ledger.verify import verify
+from vault.signing.keys import Keys
 
 NOW_US = 1_790_000_000_000_000
 
@@ -80,7 +80,7 @@ def main() -> None:
         ledger.append(entries(0, 1))
         print(f"one more at that size: {(time.perf_counter() - begin) * 1e3:.1f} ms")
         begin = time.perf_counter()
-        report = verify(ledger.folder, LedgerKey(path / "key"))
+        report = verify(ledger.folder, Keys(path / "key"))
         print(f"verify: {time.perf_counter() - begin:.1f} s, {report.entries:,} entries, {len(report.findings)} findings")
         taken = []
         for number in range(200):

@@ -84,19 +84,25 @@ def _short(value: object) -> str:
 
 
 @ledger.command("verify")
+@click.option(
+    "--trust", "trusted", multiple=True, metavar="FINGERPRINT",
+    help="Of the ledger's key, as it was written down elsewhere; accepts that it replaced a lost one. May be repeated.",
+)  # fmt: skip
 @json_option
 @pass_session
-def verify(session: Session, as_json: bool) -> None:
-    """Check every entry of the ledger against its tree, and the tree against every checkpoint: those beside it, the index's,
-    the store's.
+def verify(session: Session, trusted: tuple[str, ...], as_json: bool) -> None:
+    """Check every entry of the ledger against its tree, the tree against every checkpoint (those beside it, the index's, the
+    store's), and that each was signed by the key of its time.
 
     Only reads, and may run beside a recorder. Exit code 8 when an entry was edited, removed, moved, or the ledger was cut back
     or forked: the list says which and where.
     """
     from index.ledger_anchor import index_anchors, stored_anchors
-    from vault.ledger.signing import LedgerKey
     from vault.ledger.verify import Report
     from vault.ledger.verify import verify as verify_ledger
+    from vault.signing.signer import fingerprint_of
+
+    fingerprints = [fingerprint_of(text) for text in trusted]
 
     with open_session(session) as node:
         anchors, asked = index_anchors(node.environment), True
@@ -117,7 +123,7 @@ def verify(session: Session, as_json: bool) -> None:
                 line.advance(seen - done)
                 done = seen
 
-            report = verify_ledger(node.folder.ledger, LedgerKey(node.folder.ledger_key), anchors, tell)
+            report = verify_ledger(node.folder.ledger, node.ledger.keys, anchors, tell, fingerprints)
     _print(report, len(anchors), as_json)
     if report.findings:
         raise Damaged(
@@ -130,6 +136,10 @@ def _print(report: Report, anchors: int, as_json: bool) -> None:
         print_json(
             {
                 "entries": report.entries, "unsigned": report.unsigned, "checkpoints": report.checkpoints, "kept_elsewhere": anchors,
+                "keys": [] if report.succession is None else [
+                    {"fingerprint": span.public.fingerprint, "after": span.after, "until": span.until}
+                    for span in report.succession.spans
+                ],
                 "findings": [
                     {
                         "what": str(finding.what), "first": finding.first, "last": finding.last, "where": finding.where,

@@ -54,7 +54,7 @@ class Node:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.folder.ledger, self.folder.ledger_key, self.clock)
+        return Ledger(self.folder.ledger, self.folder.signing_keys(self.config), self.clock)
 
     @property
     def outbox(self) -> Outbox:

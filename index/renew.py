@@ -39,7 +39,7 @@ def renew(
                 result = rebuild(
                     store, spool, fresh, progress,
                     hash_bytes=hash_bytes, map_bytes=config.index.map_bytes, clock=clock, origin=origin,
-                    erased=ErasedSegments(Ledger(folder.ledger, folder.ledger_key, clock)),
+                    erased=ErasedSegments(Ledger(folder.ledger, folder.signing_keys(config), clock)),
                 )  # fmt: skip
             if folder.index.exists():
                 shutil.rmtree(old, ignore_errors=True)

@@ -7,15 +7,20 @@ credentials of cameras are sealed in the registry, the object store's are in the
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import tomllib
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from vault.config_fields import flag as _flag
+from vault.config_fields import nearest as _nearest
+from vault.config_fields import number as _number
+from vault.config_fields import read_section as _section
+from vault.config_fields import shown as _shown
+from vault.config_fields import text as _text
 from vault.errors import ConfigError, UsageError
 from vault.files import store_error
 from vault.sizes import size_of
@@ -25,32 +30,12 @@ MAX_FILE_BYTES = 64 * 1024
 MAX_LINE_BYTES = 4096
 """A configuration with more than these is some other file. The parser's time is the square of a dotted key's length."""
 
-_T = TypeVar("_T")
-
 _ENDPOINT = re.compile(r"https?://(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
 _PREFIX = re.compile(r"(?=.{1,200}$)[A-Za-z0-9_=+-][A-Za-z0-9_=+.-]*(?:/[A-Za-z0-9_=+-][A-Za-z0-9_=+.-]*)*/?")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253}):([0-9]{1,5})")
 _WEBHOOK = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::[0-9]{1,5})?(?:/[!-~]*)?")
 _REGION = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-def _number(default: _T, low: float, high: float, doc: str) -> _T:
-    """A field that must lie in `[low, high]`; its type is that of the field."""
-    made: _T = field(default=default, metadata={"low": low, "high": high, "doc": doc})
-    return made
-
-
-def _text(default: str, doc: str, choices: tuple[str, ...] = ()) -> str:
-    """A field of text, at most 1,024 characters; one of `choices` where there are any. It may be empty if its default is."""
-    made: str = field(default=default, metadata={"choices": choices, "doc": doc})
-    return made
-
-
-def _flag(default: bool, doc: str) -> bool:
-    """A field that is true or false."""
-    made: bool = field(default=default, metadata={"doc": doc})
-    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +181,24 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
+class Signing:
+    """`[signing]`: where the key lives that signs the ledger and packages. The key in use is found wherever it is of these
+    places; `kind` is where `init` and `key rotate` make one."""
+
+    kind: str = _text("file", "where a new key is made, or taken from", ("file", "environment", "pkcs11"))
+    file: str = _text("", "the key's file of mode 0600, in the data folder if relative; empty is keys/ledger.key")
+    environment: str = _text(
+        "STREAMVAULT_SIGNING_KEY", "variable that holds the key as PEM; with _NEXT behind it, the next one"
+    )
+    library: str = _text("", "pkcs11: file of the token's library, as its maker names it")
+    token: str = _text("", "pkcs11: label of the token")
+    label: str = _text("streamvault-ledger", "pkcs11: label of the key pairs on it")
+    pin_file: str = _text(
+        "", "pkcs11: file of mode 0600 with the PIN, in the data folder if relative; empty is STREAMVAULT_PKCS11_PIN"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All sections. `source` is the file it came from (None: defaults only), `given` the keys (`section.key`) set there."""
 
@@ -206,6 +209,7 @@ class Config:
     alarms: Alarms = field(default_factory=Alarms)
     metrics: Metrics = field(default_factory=Metrics)
     access: Access = field(default_factory=Access)
+    signing: Signing = field(default_factory=Signing)
     source: Path | None = None
     given: frozenset[str] = frozenset()
 
@@ -228,6 +232,7 @@ _SECTIONS: Mapping[str, type[Any]] = {
     "alarms": Alarms,
     "metrics": Metrics,
     "access": Access,
+    "signing": Signing,
 }
 
 
@@ -284,6 +289,10 @@ def parse(data: bytes, path: Path) -> Config:
         raise ConfigError(f"{path}: {error}") from error
     if problem := _store_problem(config.store):
         raise ConfigError(f"{path}: {problem}")
+    if bool(config.signing.library) != bool(config.signing.token) or (
+        config.signing.kind == "pkcs11" and not config.signing.library
+    ):
+        raise ConfigError(f"{path}: signing.library and signing.token are set together, and kind = 'pkcs11' needs both")
     if config.recording.sweep_seconds > config.recording.silence_timeout_seconds / 2:
         raise ConfigError(f"{path}: recording.silence_timeout_seconds must be at least twice recording.sweep_seconds")
     return config
@@ -323,55 +332,3 @@ def _store_problem(store: Store) -> str | None:
     if store.request_seconds < store.timeout_seconds:
         return "store.request_seconds must be at least store.timeout_seconds"
     return None
-
-
-def _section(path: Path, section: str, kind: type[Any], table: Mapping[str, object]) -> Any:
-    fields = {item.name: item for item in dataclasses.fields(kind)}
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in fields:
-            raise ConfigError(f"{path}: unknown key {_shown(f'{section}.{key}')}{_nearest(key, fields)}")
-        values[key] = _value(f"{path}: {section}.{key}", fields[key], value)
-    return kind(**values)
-
-
-def _value(where: str, item: dataclasses.Field[Any], value: object) -> bool | int | float | str:
-    # The type of the default is the type of the field. A bool is an int to Python and not to us.
-    if isinstance(item.default, bool):
-        if not isinstance(value, bool):
-            raise ConfigError(f"{where}: must be true or false, not {_kind(value)}")
-        return value
-    if isinstance(item.default, str):
-        choices: tuple[str, ...] = item.metadata["choices"]
-        if not isinstance(value, str):
-            raise ConfigError(f"{where}: must be text, not {_kind(value)}")
-        if choices and value not in choices:
-            raise ConfigError(f"{where}: {_shown(value)} is not one of {', '.join(choices)}")
-        # Empty means "none" where that is the default, and is a slip everywhere else.
-        if len(value) > 1024 or not value.isprintable() or (item.default and not value):
-            raise ConfigError(f"{where}: must be 1 to 1,024 printable characters")
-        return value
-    whole = isinstance(item.default, int)
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        raise ConfigError(f"{where}: must be {'a whole number' if whole else 'a number'}, not {_kind(value)}")
-    low, high = item.metadata["low"], item.metadata["high"]
-    # Written so that `nan` fails too.
-    if not low <= value <= high:
-        # A hexadecimal integer may have more digits than Python agrees to print.
-        shown = str(value) if isinstance(value, float) or abs(value) < 10**18 else "it"
-        raise ConfigError(f"{where}: {shown} is outside {low:,} to {high:,}")
-    return value if whole else float(value)
-
-
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    found = difflib.get_close_matches(name.lower()[:80], known, n=1, cutoff=0.5)
-    return f"; did you mean {found[0]!r}?" if found else f"; known are {', '.join(known)}"
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:60] + "…")
-
-
-def _kind(value: object) -> str:
-    names = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list", dict: "a table"}
-    return names.get(type(value), "a time")

@@ -16,8 +16,8 @@ from pathlib import Path
 from vault.config import Config
 from vault.errors import Busy, Damaged, NotFound, Refused, UsageError
 from vault.files import FILE_MODE, make_folder, store_error, sync_folder, write_new_file
-from vault.ledger.signing import create_ledger_key
 from vault.secrets import CredentialBox
+from vault.signing.keys import Keys
 
 VERSION = 1
 """Of the folder's layout. A later program reads older ones or says which program does."""
@@ -49,7 +49,12 @@ class DataFolder:
 
     @property
     def ledger_key(self) -> Path:
+        """Where the key is that signs the ledger, unless the configuration says another place; made with the first entry."""
         return self.path / "keys" / "ledger.key"
+
+    def signing_keys(self, config: Config) -> Keys:
+        """The places of the key that signs the ledger."""
+        return Keys(self.ledger_key, config.signing)
 
     @property
     def index(self) -> Path:
@@ -84,8 +89,6 @@ class DataFolder:
                 make_folder(part)
             if not folder.key_file.exists():
                 CredentialBox.create(folder.key_file)
-            if not folder.ledger_key.exists():
-                create_ledger_key(folder.ledger_key)
             if not folder.config_file.exists():
                 write_new_file(folder.config_file, _CONFIG.encode())
             fill(folder)

@@ -102,6 +102,24 @@ def write_new_file(path: Path, data: Buffer) -> None:
     sync_folder(path.parent)
 
 
+def replace_file(path: Path, data: Buffer) -> None:
+    """Durably put a file of mode 0600 in the place of the one of this name, if there is one. Raises OSError.
+
+    A crash leaves the old one or the new one, whole, and at most a `.new` file beside it, which the next attempt replaces.
+    """
+    temporary = path.with_name(path.name + ".new")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        write_all(fd, 0, [data])
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+    sync_folder(path.parent)
+
+
 def read_key_file(path: Path, what: str, max_bytes: int) -> bytes:
     """The first bytes of a file that must be its owner's alone. `what` says whose key it is, as in `the ledger's key`.
 

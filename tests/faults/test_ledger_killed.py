@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.node import TestNode, wait_until
-from vault.ledger.signing import LedgerKey
 from vault.ledger.verify import verify
+from vault.signing.keys import Keys
 
 STEPS = [
     {"at": "vault.ledger.book:write_all", "when": "after", "who": "supervisor"},
@@ -49,5 +49,5 @@ def test_a_supervisor_killed_while_it_drains_tells_every_change_once(node: TestN
         ids = [found.id for found in opened.ledger.entries()]
     assert told == ["", *names]
     assert len(ids) == len(set(ids))
-    report = verify(node.folder.ledger, LedgerKey(node.folder.ledger_key))
+    report = verify(node.folder.ledger, Keys(node.folder.ledger_key))
     assert (report.findings, report.unsigned) == ([], 0)

@@ -24,8 +24,8 @@ from vault.clock import ManualClock
 from vault.errors import Damaged, StoreError, UsageError
 from vault.ledger.entry import Kind, NewEntry
 from vault.ledger.ledger import Ledger
-from vault.ledger.signing import LedgerKey
 from vault.ledger.verify import verify
+from vault.signing.keys import Keys
 from vault.store.local import LocalStore
 
 
@@ -201,4 +201,4 @@ def test_processes_that_are_killed_while_they_record_and_drain_tell_every_deed_o
         with environment.read() as txn:
             done = sorted(key.decode() for key, _ in txn.scan(Table.META, b"man-", b"man."))
     assert sorted(all_ids(ledger)) == done
-    assert verify(ledger.folder, LedgerKey(tmp_path / "ledger.key")).findings == []
+    assert verify(ledger.folder, Keys(tmp_path / "ledger.key")).findings == []

@@ -17,8 +17,8 @@ from vault.clock import ManualClock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.errors import Damaged
-from vault.ledger.signing import LedgerKey
 from vault.ledger.verify import verify
+from vault.signing.keys import Keys
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_what_waits_is_drained_and_the_newest_checkpoint_kept_in_index_and_store
     keeper.run_once()
     anchors = stored_anchors(node.store)
     assert [kept.note for kept in anchors][-1] == newest.note
-    assert verify(node.folder.ledger, LedgerKey(node.folder.ledger_key), anchors).findings == []
+    assert verify(node.folder.ledger, Keys(node.folder.ledger_key), anchors).findings == []
 
 
 def test_a_ledger_that_was_cut_back_raises_the_alarm_until_it_is_whole_again(node: Node, clock: ManualClock) -> None:

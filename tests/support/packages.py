@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from access.occasion import Occasion, Outcome, Purpose, entry
 from access.package.builder import PackageBuilder, Payload
 from access.package.custody import Custody, Missing, Source, Taken, TakenCamera, media_name
@@ -16,36 +13,12 @@ from access.package.seal import prove_together
 from vault.ids import CameraId, CameraNumber, SegmentKey
 from vault.ledger.entry import Kind, NewEntry
 from vault.ledger.ledger import Ledger
-from vault.ledger.signing import create_ledger_key
+from vault.signing.filekey import create_signer, read_signer
 from vault.timebase import US, Interval
 
 BEGIN_US = 1_780_000_000 * US
 WANTED = Interval(BEGIN_US, BEGIN_US + 60 * US)
 SAID = Occasion(Purpose.INVESTIGATION, "a stolen bicycle", "case 9901", "first station", "second officer", "s-9902")
-
-
-class KeyFile:
-    """Signs with the ledger's own key, as a node does."""
-
-    def __init__(self, path: Path) -> None:
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-        key = load_pem_private_key(path.read_bytes(), None)
-        assert isinstance(key, Ed25519PrivateKey)
-        self._key = key
-
-    @property
-    def public_pem(self) -> bytes:
-        return self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-
-    @property
-    def fingerprint(self) -> str:
-        from hashlib import sha256
-
-        return sha256(self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
-
-    def sign(self, data: bytes) -> bytes:
-        return self._key.sign(data)
 
 
 @dataclass
@@ -58,9 +31,9 @@ class Installation:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.key_file = self.folder / "ledger.key"
         if not self.key_file.exists():
-            create_ledger_key(self.key_file)
+            create_signer(self.key_file)
         self.ledger = Ledger(self.folder / "ledger", self.key_file)
-        self.signer = KeyFile(self.key_file)
+        self.signer = read_signer(self.key_file)
         self.ledger.append([NewEntry(Kind.POLICY, "someone", {}, {"n": n}) for n in range(5)])
 
     def export(

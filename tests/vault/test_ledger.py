@@ -25,12 +25,12 @@ from vault.ledger.entry import Kind, NewEntry
 from vault.ledger.ledger import Ledger
 from vault.ledger.lists import read_list, write_list
 from vault.ledger.merkle import leaf_hash, verify_consistency, verify_inclusion
-from vault.ledger.signing import LedgerKey
 from vault.ledger.verify import verify
+from vault.signing.keys import Keys
 
 
 def assert_sound(ledger: Ledger, path: Path) -> None:
-    assert verify(ledger.folder, LedgerKey(path / "ledger.key")).findings == []
+    assert verify(ledger.folder, Keys(path / "ledger.key")).findings == []
 
 
 def add(path: Path, data: bytes) -> None:
@@ -128,7 +128,7 @@ def test_whole_entries_that_a_crash_left_unsigned_are_kept_and_signed_with_the_n
     (ledger.folder / "checkpoints").write_bytes(notes)
     log = ledger.folder / "000000000000-202609.jsonl"
     log.write_bytes(log.read_bytes()[:-20])
-    report = verify(ledger.folder, LedgerKey(tmp_path / "ledger.key"))
+    report = verify(ledger.folder, Keys(tmp_path / "ledger.key"))
     assert (report.entries, report.unsigned, report.findings) == (10, 2, [])
     # A repetition of the deed whose end was torn: two of its entries are there.
     assert ledger.append(entries(10, 13), unless_since=10).sequences == (10, 11, 12)
@@ -288,7 +288,7 @@ def test_a_list_is_kept_beside_the_ledger_under_its_hash(tmp_path: Path) -> None
     assert_sound(ledger, tmp_path)
     [path] = ledger.folder.glob("lists/*/*.gz")
     path.write_bytes(path.read_bytes()[:-9])
-    [finding] = verify(ledger.folder, LedgerKey(tmp_path / "ledger.key")).findings
+    [finding] = verify(ledger.folder, Keys(tmp_path / "ledger.key")).findings
     assert (finding.what, finding.first) == ("list", 0)
     with pytest.raises(Damaged):
         read_list(ledger.folder, ref.sha256)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.support.ledgers import entries, entry, fill, new_ledger, small_files
 from vault.ledger.checkpoint import split_notes
 from vault.ledger.journal import log_files
-from vault.ledger.signing import LedgerKey
 from vault.ledger.verify import Anchor, Finding, Report, What, verify
+from vault.signing.keys import Keys
 
 COUNT = 40
 BATCH = 4
@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def look(path: Path, *anchors: str) -> Report:
-    return verify(path / "ledger", LedgerKey(path / "ledger.key"), [Anchor("elsewhere", note) for note in anchors])
+    return verify(path / "ledger", Keys(path / "ledger.key"), [Anchor("elsewhere", note) for note in anchors])
 
 
 def lines(path: Path) -> list[tuple[Path, list[bytes]]]:
@@ -251,7 +251,7 @@ def test_checkpoints_that_are_not_ours_are_named(made: Made) -> None:
 def test_entries_that_another_key_signed_are_not_ours(made: Made, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     fill(new_ledger(tmp_path / "other"), COUNT, BATCH)
-    report = verify(tmp_path / "other" / "ledger", LedgerKey(made.path / "ledger.key"), [Anchor("elsewhere", made.notes[-1])])
+    report = verify(tmp_path / "other" / "ledger", Keys(made.path / "ledger.key"), [Anchor("elsewhere", made.notes[-1])])
     assert What.CHECKPOINT in {found.what for found in report.findings}
 
 

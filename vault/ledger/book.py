@@ -23,16 +23,31 @@ from vault.clock import Clock
 from vault.errors import Busy, Damaged, StreamvaultError
 from vault.files import FILE_MODE, make_folder, store_error, sync_folder, write_all, write_new_file
 from vault.ledger.checkpoint import MAX_NOTE_BYTES, NOTE_LINES, Checkpoint, SignedCheckpoint, parse_note
+from vault.ledger.entry import Kind
 from vault.ledger.hashes import HashFile
 from vault.ledger.journal import entries_from, entry_at, file_name, lines_of, log_files, month_of
 from vault.ledger.merkle import extend, leaf_hash, peaks, root_of_peaks
-from vault.ledger.signing import LedgerKey, create_ledger_key
+from vault.ledger.signing import PREFIX, origin_of, sign_checkpoint
+from vault.ledger.succession import (
+    MAX_STATEMENT_BYTES,
+    MAX_STATEMENTS,
+    SignedStatement,
+    Succession,
+    parse_succession,
+    succession_of,
+)
+from vault.signing.ed25519 import MAX_PEM_BYTES, PublicKey
+from vault.signing.keys import Keys
+from vault.signing.signer import Signer
 from vault.timebase import US
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 CHECKPOINTS = "checkpoints"
 HASHES = "tree.hashes"
 PUBLIC_KEY = "public.pem"
+"""The key that signs now."""
+KEYS = "keys"
+"""The statements of succession, oldest first; none while the ledger's first key signs."""
 WAIT_US = 30 * US
 """A process that was stopped while it held the lock must not stop the others without a word."""
 
@@ -67,18 +82,17 @@ def locked(folder: Path, clock: Clock) -> Iterator[None]:
 
 class Book:
     """Make it inside `locked`. `expected`: a checkpoint that this ledger is known to have had; nothing is changed without it.
+    `lost`: without the key that signs now; then nothing is written before there is another (`vault.ledger.rotation`).
 
     Raises Damaged, NotFound and Refused for the key, StoreError, OSError.
     """
 
-    def __init__(self, folder: Path, key_file: Path, expected: Checkpoint | None = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, keys: Keys, expected: Checkpoint | None = None, *, lost: bool = False) -> None:
+        self.folder = folder
         self.newest = newest_checkpoint(folder)
-        if self.newest is None and not key_file.exists():
-            create_ledger_key(key_file)
-        self.key = LedgerKey(key_file)
-        if self.newest is not None and not self.key.made(self.newest):
-            raise Damaged(f"{folder / CHECKPOINTS}: the newest checkpoint is not signed by {key_file}; {_VERIFY}")
+        self.signer: Signer | None = None
+        self.succession = self._find_key(keys, lost)
+        self._told: set[str] = set()
         self.size, self._file, self._end_bytes = 0, "", 0
         if self.newest is not None:
             checkpoint = self.newest.checkpoint
@@ -98,6 +112,16 @@ class Book:
                 hashes.put(self.size, extend(self._peaks, self.size, left))
                 self.size += len(left)
 
+    @property
+    def pending(self) -> list[SignedStatement]:
+        """Statements of succession that no entry tells of yet: whoever wrote them was stopped there."""
+        size = 0 if self.newest is None else self.newest.checkpoint.size
+        return [one for one in self.succession.statements if one.statement.size >= size and one.note not in self._told]
+
+    def adopt(self, succession: Succession, signer: Signer) -> None:
+        """Sign with another key from here on."""
+        self.succession, self.signer = succession, signer
+
     def write(self, lines: Sequence[bytes], time_us: int) -> SignedCheckpoint:
         """Append lines, each an entry with the next sequence, and everything not yet signed with them. Raises StoreFull, StoreError.
 
@@ -112,33 +136,58 @@ class Book:
         found = list(self._peaks)
         made = extend(found, self.size, map(leaf_hash, lines))
         size = self.size + len(lines)
-        signed = self.key.sign(Checkpoint(self.key.origin, size, root_of_peaks(found), name, offset + len(data)))
+        assert self.signer is not None
+        signed = sign_checkpoint(
+            Checkpoint(self.succession.origin, size, root_of_peaks(found), name, offset + len(data)), self.signer
+        )
         try:
             self._append_to(name, offset, data)
-            with HashFile(self._folder / HASHES) as hashes:
+            with HashFile(self.folder / HASHES) as hashes:
                 hashes.put(self.size, made)
             if self.newest is None:
                 with contextlib.suppress(FileExistsError):
-                    write_new_file(self._folder / PUBLIC_KEY, self.key.public_pem)
+                    write_new_file(self.folder / PUBLIC_KEY, self.signer.public_pem)
             self._append_checkpoint(signed)
         except OSError as error:
             self._take_back(name, offset)
-            raise store_error(f"appending {len(lines)} entries to the ledger {self._folder}", error) from error
+            raise store_error(f"appending {len(lines)} entries to the ledger {self.folder}", error) from error
         self.newest, self.size, self._file, self._end_bytes, self._peaks = signed, size, name, offset + len(data), found
         return signed
 
+    def _find_key(self, keys: Keys, lost: bool) -> Succession:
+        """The ledger's keys, and in `signer` the one that signs now."""
+        statements = read_statements(self.folder)
+        if self.newest is None:
+            if statements:
+                raise Damaged(f"{self.folder / CHECKPOINTS}: is missing, and {KEYS} says that there were some; {_VERIFY}")
+            self.signer = keys.begin()
+            return succession_of(origin_of(self.signer.public), (), self.signer.public)
+        origin = self.newest.checkpoint.origin
+        try:
+            if lost:
+                found = succession_of(origin, statements, None if statements else read_public(self.folder))
+            else:
+                wanted = statements[-1].statement.new.fingerprint if statements else origin.removeprefix(PREFIX)
+                self.signer = keys.find(wanted)
+                found = succession_of(origin, statements, None if statements else self.signer.public)
+            if not found.made(self.newest):
+                raise Damaged("the newest checkpoint is not signed by the ledger's key of its time")
+        except Damaged as error:
+            raise Damaged(f"{self.folder}: {error}; {_VERIFY}") from None
+        return found
+
     def _append_to(self, name: str, offset: int, data: bytes) -> None:
-        fd = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+        fd = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
         try:
             write_all(fd, offset, [data])
             os.fdatasync(fd)
         finally:
             os.close(fd)
         if offset == 0:
-            sync_folder(self._folder)
+            sync_folder(self.folder)
 
     def _append_checkpoint(self, signed: SignedCheckpoint) -> None:
-        path = self._folder / CHECKPOINTS
+        path = self.folder / CHECKPOINTS
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
         try:
             before = os.fstat(fd).st_size
@@ -146,7 +195,7 @@ class Book:
                 write_all(fd, before, [signed.note.encode()])
                 os.fdatasync(fd)
                 if before == 0:
-                    sync_folder(self._folder)
+                    sync_folder(self.folder)
             except OSError:
                 # Its entries are taken back, and what it signs would be missing.
                 os.ftruncate(fd, before)
@@ -158,10 +207,10 @@ class Book:
         """After an error, under the lock still: nobody has seen any of it."""
         with contextlib.suppress(OSError):
             if offset:
-                os.truncate(self._folder / name, offset)
+                os.truncate(self.folder / name, offset)
             else:
-                os.unlink(self._folder / name)
-        with contextlib.suppress(OSError), HashFile(self._folder / HASHES) as hashes:
+                os.unlink(self.folder / name)
+        with contextlib.suppress(OSError), HashFile(self.folder / HASHES) as hashes:
             hashes.cut(self.size)
 
     def _prove_hashes(self, hashes: HashFile) -> None:
@@ -183,22 +232,22 @@ class Book:
         found: list[bytes] = []
         for begin in range(0, checkpoint.size, _CHUNK):
             end = min(begin + _CHUNK, checkpoint.size)
-            leaves = [leaf_hash(entry.line) for entry in entries_from(self._folder, begin, end)]
+            leaves = [leaf_hash(entry.line) for entry in entries_from(self.folder, begin, end)]
             hashes.put(begin, extend(found, begin, leaves))
         if root_of_peaks(found) != checkpoint.root:
             hashes.cut(0)
-            raise Damaged(f"{self._folder}: the entries do not lead to the newest signed checkpoint; {_VERIFY}")
+            raise Damaged(f"{self.folder}: the entries do not lead to the newest signed checkpoint; {_VERIFY}")
 
     def _take_tail(self) -> list[bytes]:
         """Leaf hashes of the whole entries behind the newest checkpoint; what is torn there is cut off, for good."""
-        files = [file for file in log_files(self._folder) if file.path.name >= self._file]
+        files = [file for file in log_files(self.folder) if file.path.name >= self._file]
         if self._file and (not files or files[0].path.name != self._file or files[0].path.stat().st_size < self._end_bytes):
-            raise Damaged(f"{self._folder / self._file}: ends before byte {self._end_bytes}, which is signed; {_VERIFY}")
+            raise Damaged(f"{self.folder / self._file}: ends before byte {self._end_bytes}, which is signed; {_VERIFY}")
         if len(files) == bool(self._file) and (not files or files[0].path.stat().st_size == self._end_bytes):
             return []
         if len(files) > bool(self._file) + 1:
             raise Damaged(
-                f"{self._folder}: several files of entries behind the newest checkpoint, which no crash leaves; {_VERIFY}"
+                f"{self.folder}: several files of entries behind the newest checkpoint, which no crash leaves; {_VERIFY}"
             )
         leaves: list[bytes] = []
         for at, file in enumerate(files):
@@ -206,10 +255,13 @@ class Book:
             torn = file.path.name != self._file and file.first != self.size + len(leaves)
             for line in lines_of(file.path, end_bytes) if not torn else ():
                 try:
-                    leaves.append(leaf_hash(entry_at(file.path, line, self.size + len(leaves)).line))
+                    entry = entry_at(file.path, line, self.size + len(leaves))
                 except Damaged:
                     torn = True
                     break
+                leaves.append(leaf_hash(entry.line))
+                if entry.kind == Kind.KEY:
+                    self._told.add(str(entry.body.get("statement")))
                 end_bytes = line.offset + len(line.raw) + 1
             if end_bytes:
                 self._file, self._end_bytes = file.path.name, end_bytes
@@ -221,7 +273,7 @@ class Book:
                 for rest in files[at + bool(end_bytes) :]:
                     os.unlink(rest.path)
                 break
-        sync_folder(self._folder)
+        sync_folder(self.folder)
         return leaves
 
 
@@ -252,6 +304,27 @@ def newest_checkpoint(folder: Path) -> SignedCheckpoint | None:
     finally:
         os.close(fd)
     return signed
+
+
+def read_statements(folder: Path) -> tuple[SignedStatement, ...]:
+    """The statements beside the checkpoints; their signatures are not looked at. Raises Damaged, OSError."""
+    limit = MAX_STATEMENTS * MAX_STATEMENT_BYTES
+    try:
+        with (folder / KEYS).open("rb") as file:
+            return parse_succession(file.read(limit + 1).decode("utf-8", "replace"))
+    except FileNotFoundError:
+        return ()
+    except Damaged as error:
+        raise Damaged(f"{folder / KEYS}: {error}; {_VERIFY}") from None
+
+
+def read_public(folder: Path) -> PublicKey:
+    """The key that lies beside the checkpoints. Raises Damaged, OSError."""
+    try:
+        with (folder / PUBLIC_KEY).open("rb") as file:
+            return PublicKey.parse(file.read(MAX_PEM_BYTES + 1))
+    except FileNotFoundError:
+        raise Damaged(f"{PUBLIC_KEY} is missing") from None
 
 
 def _sync_file(path: Path) -> None:

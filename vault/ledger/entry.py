@@ -53,6 +53,8 @@ class Kind(enum.StrEnum):
     """Rows or objects of footage are about to be put right by a person's command: taken in, deleted, or given up as lost."""
     ACCESS = "access"
     """Somebody was locked out for a while after too many wrong passwords or tokens."""
+    KEY = "key"
+    """The ledger goes on under another key: the statement of succession."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 How to use it::
 
-    ledger = Ledger(folder.ledger, folder.ledger_key, clock)        # opens nothing; thread-safe; cheap
+    ledger = Ledger(folder.ledger, folder.signing_keys(config), clock)        # opens nothing; thread-safe; cheap
     receipt = ledger.append([NewEntry(Kind.EXPORT, actor, {"camera": 7}, {"purpose": ...})])    # durable when it returns
     proof = ledger.prove(receipt.sequences[0])
 
@@ -30,6 +30,10 @@ from vault.ledger.entry import Entry, NewEntry, encode_entry
 from vault.ledger.hashes import HashFile
 from vault.ledger.journal import entries_from
 from vault.ledger.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
+from vault.ledger.rotation import finish_rotation, replace_lost, rotate
+from vault.ledger.succession import SignedStatement, Succession
+from vault.signing.keys import Keys
+from vault.signing.signer import Signer
 
 MAX_BATCH = 10_000
 
@@ -54,9 +58,10 @@ class Proof:
 class Ledger:
     """See the module. Every method raises Busy when another process holds the files for long, Damaged, StoreError."""
 
-    def __init__(self, folder: Path, key_file: Path, clock: Clock | None = None) -> None:
+    def __init__(self, folder: Path, keys: Keys | Path, clock: Clock | None = None) -> None:
+        """`keys`: where its key is looked for; of a ledger outside a data folder the key's file will do."""
         self.folder = folder
-        self._key_file = key_file
+        self.keys = Keys(keys) if isinstance(keys, Path) else keys
         self._clock = clock or SystemClock()
 
     def append(
@@ -72,6 +77,9 @@ class Ledger:
         if not 0 < len(entries) <= MAX_BATCH:
             raise UsageError(f"{len(entries)} entries at once for the ledger; 1 to {MAX_BATCH}")
         with self._book(expected) as book:
+            if book.pending:
+                # Whoever let another key take over was stopped on the way. What he chose about the old one's file is not known.
+                finish_rotation(book, self.keys, self._clock.now_us(), keep_old=True)
             known = self._ids(unless_since, book.size)
             now_us = self._clock.now_us()
             sequences: list[int] = []
@@ -140,10 +148,39 @@ class Ledger:
                         return signed, tuple(path)
         raise Damaged(f"the ledger {self.folder} is another one than at entry {older.size}; run `ledger verify`")
 
+    def signer(self) -> Signer:
+        """The key that signs the ledger now, for what else is signed by it. Ask anew each time: another may take over."""
+        with self._book() as book:
+            assert book.signer is not None
+            return book.signer
+
+    def succession(self) -> Succession:
+        """Its keys, every statement proven; `.note` is what goes along with whatever is to be verified elsewhere."""
+        with self._book() as book:
+            return book.succession
+
+    def rotate(self, by: str, why: str, *, keep_old: bool = False, expected: Checkpoint | None = None) -> SignedStatement:
+        """Let the ledger go on under another key, made where the configuration says; the old key signs that it does.
+
+        `keep_old`: do not take the old key's file away. May be repeated after a crash: the ledger goes on under the old key or
+        the new one. Raises Refused for a ledger without an entry, UsageError, what the keys' places raise, StoreError.
+        """
+        with self._book(expected) as book:
+            return rotate(book, self.keys, by, why, self._clock.now_us(), keep_old=keep_old)
+
+    def replace_lost_key(self, by: str, why: str, *, expected: Checkpoint | None = None) -> SignedStatement:
+        """As `rotate`, where the old key is lost and signs nothing any more: a break, which `verify` tells for good.
+
+        Raises Refused where the old key is at hand.
+        """
+        with locked(self.folder, self._clock):
+            book = Book(self.folder, self.keys, expected, lost=True)
+            return replace_lost(book, self.keys, by, why, self._clock.now_us())
+
     @contextlib.contextmanager
     def _book(self, expected: Checkpoint | None = None) -> Iterator[Book]:
         with locked(self.folder, self._clock):
-            yield Book(self.folder, self._key_file, expected)
+            yield Book(self.folder, self.keys, expected)
 
     def _ids(self, since: int | None, size: int) -> dict[str, int]:
         if since is None or since >= size:

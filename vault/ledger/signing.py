@@ -1,77 +1,55 @@
-"""The ledger's key: Ed25519 (RFC 8032). Made once, read where it is used; no other module sees its bytes.
+"""Signing in the form of C2SP's signed notes (https://c2sp.org/signed-note): a ledger's name, a key's name, a signature with both.
 
-The ledger's name comes from the key, so that checkpoints of two ledgers are never taken for each other's.
+Values only. Whoever uses a private key has a `Signer`; whether the key was the ledger's at that size is `vault.ledger.succession`'s.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
-from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
-
-from vault.errors import Damaged, Refused
-from vault.files import read_key_file, store_error, write_new_file
 from vault.ledger.checkpoint import Checkpoint, SignedCheckpoint
+from vault.signing.ed25519 import PublicKey
+from vault.signing.signer import Signer
 
 _ED25519 = b"\x01"
 """Its number among the signature types of C2SP's signed notes."""
 
-
-class LedgerKey:
-    """Signs checkpoints and tells whether a signature is its own."""
-
-    __slots__ = ("_key", "_name", "origin", "public_pem")
-
-    def __init__(self, path: Path) -> None:
-        """Read the key file. Raises NotFound, Refused when others may read it, Damaged, StoreError."""
-        data = read_key_file(path, "the key that signs the ledger", 4096)
-        try:
-            key = load_pem_private_key(data, None)
-        except (ValueError, TypeError):
-            # Without `from`: the cause must not carry bytes of a key into a traceback.
-            key = None
-        if not isinstance(key, Ed25519PrivateKey):
-            raise Damaged(f"{path}: is not the key of a ledger; restore it from its backup")
-        self._key = key
-        public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self.public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        """For `openssl` and whoever else checks without this program."""
-        self.origin = f"streamvault-ledger-{hashlib.sha256(public).hexdigest()[:16]}"
-        # C2SP signed-note: the first four bytes of this name the key.
-        self._name = hashlib.sha256(self.origin.encode() + b"\n" + _ED25519 + public).digest()[:4]
-
-    def __repr__(self) -> str:
-        return f"LedgerKey({self.origin})"
-
-    def sign(self, checkpoint: Checkpoint) -> SignedCheckpoint:
-        return SignedCheckpoint(checkpoint, self._name + self._key.sign(checkpoint.text.encode()))
-
-    def made(self, signed: SignedCheckpoint) -> bool:
-        """Whether this key signed exactly that."""
-        if signed.checkpoint.origin != self.origin or signed.signature[:4] != self._name:
-            return False
-        try:
-            self._key.public_key().verify(signed.signature[4:], signed.checkpoint.text.encode())
-        except InvalidSignature:
-            return False
-        return True
+PREFIX = "streamvault-ledger-"
+NAME_DIGITS = 16
+"""So many digits of its first key's fingerprint are in a ledger's name."""
 
 
-def create_ledger_key(path: Path) -> None:
-    """A new random key in a new file of mode 0600, durable. Raises Refused when there is one, StoreError."""
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    try:
-        write_new_file(path, pem)
-    except FileExistsError:
-        raise Refused(f"{path}: a key is there already; another one could not continue its ledger") from None
-    except OSError as error:
-        raise store_error(f"writing the ledger's key {path}", error) from error
+def origin_of(first: PublicKey) -> str:
+    """The name of a ledger that begins with this key; it keeps it under every later one."""
+    return f"{PREFIX}{first.fingerprint[:NAME_DIGITS]}"
+
+
+def begins_with(origin: str, key: PublicKey) -> bool:
+    """Whether a ledger of this name began with this key."""
+    return origin == origin_of(key)
+
+
+def note_signature(origin: str, signer: Signer, text: str) -> bytes:
+    """68 bytes: four that name the key under the ledger's name, Ed25519's 64. Raises what `Signer.sign` raises."""
+    return key_name(origin, signer.public) + signer.sign(text.encode())
+
+
+def is_note_signature(origin: str, public: PublicKey, text: str, signature: bytes) -> bool:
+    """Whether `note_signature` of that key made it."""
+    return signature[:4] == key_name(origin, public) and public.made(signature[4:], text.encode())
+
+
+def key_name(origin: str, public: PublicKey) -> bytes:
+    """The first four bytes of SHA-256 over name, line feed, type and key."""
+    return hashlib.sha256(origin.encode() + b"\n" + _ED25519 + public.raw).digest()[:4]
+
+
+def note_line(origin: str, signature: bytes) -> str:
+    """The line of a note that holds a signature."""
+    return f"\u2014 {origin} {base64.b64encode(signature).decode()}\n"
+
+
+def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> SignedCheckpoint:
+    """Raises what `Signer.sign` raises."""
+    return SignedCheckpoint(checkpoint, note_signature(checkpoint.origin, signer, checkpoint.text))

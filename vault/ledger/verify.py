@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import enum
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vault.errors import Damaged, NotFound
 from vault.files import store_error
-from vault.ledger.book import CHECKPOINTS, HASHES
+from vault.ledger.book import CHECKPOINTS, HASHES, KEYS
 from vault.ledger.checkpoint import Checkpoint, SignedCheckpoint, parse_note, split_notes
-from vault.ledger.entry import Entry
+from vault.ledger.entry import Entry, Kind
 from vault.ledger.hashes import HashFile, leaves_of
 from vault.ledger.journal import log_files
 from vault.ledger.lists import read_list
 from vault.ledger.merkle import extend, leaf_hash, root_of_peaks
 from vault.ledger.scan import Order
-from vault.ledger.signing import LedgerKey
+from vault.ledger.succession import Succession
+from vault.ledger.verify_keys import Told, breaks_in, find_succession, is_statement, outside_span, untold
+from vault.signing.keys import Keys
 
 MAX_FINDINGS = 100
 _CHUNK = 4_096
@@ -45,6 +47,10 @@ class What(enum.StrEnum):
     """The file of hashes is wrong; the entries may be right, and then the next append makes it anew."""
     LIST = "list"
     """A list that an entry names is missing or was changed."""
+    SUCCESSION = "succession"
+    """The statements of succession lack one, or hold one that is forged, moved or told of nowhere; or they lead to no trusted key."""
+    BREAK = "break"
+    """A key was replaced without the old one's signature, and nobody said that the new one is trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A checkpoint that was kept outside the ledger's folder. `where`: the place, for people."""
+    """A checkpoint, or a statement of succession, that was kept outside the ledger's folder. `where`: the place, for people."""
 
     where: str
     note: str
@@ -74,6 +80,8 @@ class Report:
     unsigned: int = 0
     checkpoints: int = 0
     findings: list[Finding] = field(default_factory=list)
+    succession: Succession | None = None
+    """The ledger's keys, as far as they are proven."""
 
     def add(self, what: What, first: int | None, last: int | None, where: str, message: str) -> None:
         if len(self.findings) < MAX_FINDINGS:
@@ -94,11 +102,16 @@ class _Kept:
 
 
 def verify(
-    folder: Path, key: LedgerKey, anchors: Sequence[Anchor] = (), progress: Progress = lambda step, seen: None
+    folder: Path,
+    keys: Keys,
+    anchors: Sequence[Anchor] = (),
+    progress: Progress = lambda step, seen: None,
+    trusted: Collection[str] = (),
 ) -> Report:
     """Everything that can be told of the ledger in `folder`. `anchors` must have been read before this is called, or a ledger
-    that grows meanwhile would look cut back. Raises StoreError."""
-    work = _Verification(folder, key, progress)
+    that grows meanwhile would look cut back. What can be used of `keys` is trusted, and so are the fingerprints `trusted`, by
+    which a break is accepted too. Raises StoreError, and what `Keys.find` raises where nothing is there to be trusted."""
+    work = _Verification(folder, keys, progress, trusted)
     try:
         work.run(anchors)
     except OSError as error:
@@ -107,10 +120,13 @@ def verify(
 
 
 class _Verification:
-    def __init__(self, folder: Path, key: LedgerKey, progress: Progress) -> None:
+    def __init__(self, folder: Path, keys: Keys, progress: Progress, trusted: Collection[str]) -> None:
         self._folder = folder
-        self._key = key
+        self._keys = keys
         self._progress = progress
+        self._trusted = trusted
+        self._told: Told = {}
+        self._succession: Succession
         self.report = Report()
 
     def run(self, anchors: Sequence[Anchor]) -> None:
@@ -122,10 +138,11 @@ class _Verification:
             self.report.add(What.CHECKPOINT, None, None, CHECKPOINTS, "there is no checkpoint beside the entries")
         # The newest of all, and the newest of its own: whatever the file of hashes leads to makes it a witness.
         for one in dict.fromkeys([*kept[-1:], *own[-1:]]):
-            if self._key.made(one.signed) and self._leads_to(one.checkpoint):
+            if self._succession.made(one.signed) and self._leads_to(one.checkpoint):
                 with HashFile(self._folder / HASHES, write=False) as hashes:
                     self._entries(hashes, one.checkpoint.size, one.checkpoint.size)
                     self._compare(hashes, one.checkpoint.size, kept, trusted=True)
+                    self._compare_statements(hashes, one.checkpoint.size)
                 return
         if kept:
             self.report.add(
@@ -136,11 +153,13 @@ class _Verification:
             count = self._rehash(hashes, size)
             self._entries(None, 0, size)
             self._compare(hashes, count, kept, trusted=False)
+            self._compare_statements(hashes, count)
 
     def _kept(self, anchors: Sequence[Anchor]) -> Iterator[_Kept]:
-        """Every checkpoint that can be read. Of those beside the entries the newest is looked at for its signature; the others
-        only when they disagree."""
-        found = [(anchor.note, anchor.where, False) for anchor in anchors]
+        """Every checkpoint that can be read. Of those beside the entries each must name the key of its time, and the first and last
+        that a key signed are looked at for their signature; the others only when they disagree."""
+        statements = [anchor for anchor in anchors if is_statement(anchor.note)]
+        found = [(anchor.note, anchor.where, False) for anchor in anchors if anchor not in statements]
         try:
             text = (self._folder / CHECKPOINTS).read_bytes().decode("utf-8", "replace")
         except FileNotFoundError:
@@ -150,16 +169,40 @@ class _Verification:
         if len(torn) > len(notes[-1]) if notes else bool(torn):
             self.report.add(What.CHECKPOINT, None, None, CHECKPOINTS, "bytes behind its last checkpoint are none")
         found += [(note, f"{CHECKPOINTS}, number {at}", True) for at, note in enumerate(notes)]
-        for at, (note, where, own) in enumerate(found):
+        kept: list[_Kept] = []
+        for note, where, own in found:
             try:
-                signed = parse_note(note)
+                kept.append(_Kept(parse_note(note), where, own))
             except Damaged as error:
                 self.report.add(What.CHECKPOINT, None, None, where, f"it {error}")
-                continue
-            if (not own or at == len(found) - 1) and not self._key.made(signed):
-                self.report.add(What.CHECKPOINT, None, None, where, "the ledger's key did not sign it")
-                continue
-            yield _Kept(signed, where, own)
+        self._find_keys([one.checkpoint.origin for one in kept if one.own][-1:], statements)
+        yield from self._signed(kept)
+
+    def _find_keys(self, origin: Sequence[str], kept: Sequence[Anchor]) -> None:
+        self._succession, wrong = find_succession(self._folder, self._keys, self._trusted, origin)
+        self.report.succession = self._succession
+        for message in wrong:
+            self.report.add(What.SUCCESSION, None, None, KEYS, message)
+        for message in breaks_in(self._succession, self._trusted):
+            self.report.add(What.BREAK, None, None, KEYS, message)
+        known = {one.note for one in self._succession.statements}
+        for anchor in kept:
+            if anchor.note not in known:
+                message = "a statement of succession that was kept here is not among the ledger's"
+                self.report.add(What.SUCCESSION, None, None, anchor.where, message)
+
+    def _signed(self, kept: Sequence[_Kept]) -> Iterator[_Kept]:
+        """Those that the key of their time signed, as far as is looked."""
+        own = [one for one in kept if one.own]
+        keys = [self._succession.key_at(one.checkpoint.size) for one in own]
+        ends = {id(one) for at, one in enumerate(own) if not 0 < at < len(own) - 1 or len({*keys[at - 1 : at + 2]}) > 1}
+        for one in kept:
+            thorough = not one.own or id(one) in ends
+            if self._succession.made(one.signed) if thorough else self._succession.is_named(one.signed):
+                yield one
+            else:
+                message = outside_span(self._succession, one.signed) or "the ledger's key did not sign it"
+                self.report.add(What.CHECKPOINT, None, None, one.where, message)
 
     def _leads_to(self, checkpoint: Checkpoint) -> bool:
         """Whether the file of hashes is right in each of its nodes, up to this checkpoint's root."""
@@ -210,9 +253,13 @@ class _Verification:
                     self._progress("entries", at)
                 if leaf_hash(entry.line) != leaves[at - first]:
                     edited.append(at)
+            if entry.kind == Kind.KEY:
+                self._told[at] = entry.body.get("statement")
             if "list" in entry.body:
                 self._list(entry)
         self.report.entries = min(size, order.expected)
+        for sequence, message in untold(self._succession, self._told, self.report.entries):
+            self.report.add(What.SUCCESSION, sequence, sequence, KEYS, message)
         for at in edited[:MAX_FINDINGS]:
             self.report.add(What.EDITED, at, at, self._file_of(at), f"entry {at} is not the one that was signed")
         for at, line in order.replaced:
@@ -253,7 +300,7 @@ class _Verification:
                     return
             elif hashes.root(size) == one.checkpoint.root:
                 agreed = size
-            elif not self._key.made(one.signed):
+            elif not self._succession.made(one.signed):
                 self.report.add(What.CHECKPOINT, None, None, where, "the ledger's key did not sign it")
             else:
                 what = What.EDITED if one.own and not trusted else What.FORKED
@@ -262,6 +309,13 @@ class _Verification:
                     f"it speaks of another ledger: they part at one of the {_span(agreed, size)}",
                 )  # fmt: skip
                 return
+
+    def _compare_statements(self, hashes: HashFile, count: int) -> None:
+        for one in self._succession.statements:
+            size = one.statement.size
+            if size <= count and hashes.root(size) != one.statement.root:
+                message = f"statement of succession {one.statement.number} speaks of another ledger at entry {size}"
+                self.report.add(What.SUCCESSION, None, None, KEYS, message)
 
     def _list(self, entry: Entry) -> None:
         reference = entry.body["list"]
