@@ -20,6 +20,7 @@ from ingest.closer import Keep
 from ingest.messages import CameraSpec
 from ingest.reasons import Reason
 from ingest.spoolguard import SpoolGuard
+from ingest.storeguard import StoreGuard
 from vault.errors import StreamvaultError
 from vault.ids import CameraNumber
 from vault.logs import Log
@@ -96,6 +97,7 @@ class Keeper:
         self._stop = threading.Event()
         self._keeps: dict[CameraNumber, Keep] = {}
         self._spool_guard = SpoolGuard(node)
+        self._store_guard = StoreGuard(node)
         self._enabled: dict[CameraNumber, Wanted] = {}
         self.wanted: Mapping[CameraNumber, Wanted] = {}
         self.halted: Mapping[CameraNumber, str] = {}
@@ -108,9 +110,9 @@ class Keeper:
         """Read the registry, then do duties on a thread. Raises what the index raises."""
         self.refresh()
         try:
-            self._watch_spool()
+            self._watch_room()
         except StreamvaultError as error:
-            log.warning("spool not looked at", error=str(error))
+            log.warning("room not looked at", error=str(error))
         self._explain_absent()
         self._thread.start()
 
@@ -167,13 +169,17 @@ class Keeper:
         self._choose_wanted()
 
     def _choose_wanted(self) -> None:
-        """All that are switched on but for classes that the spool has no room for."""
-        stopped = self._spool_guard.stopped
-        self.halted = {number: str(Reason.SPOOL) for number, want in self._enabled.items() if want.keep.site_class in stopped}
+        """All that are switched on but for classes that spool or store have no room for."""
+        why = dict.fromkeys(self._store_guard.stopped, str(Reason.STORE)) | dict.fromkeys(
+            self._spool_guard.stopped, str(Reason.SPOOL)
+        )
+        enabled = self._enabled.items()
+        self.halted = {number: why[kept] for number, want in enabled if (kept := want.keep.site_class) in why}
         self.wanted = {number: want for number, want in self._enabled.items() if number not in self.halted}
 
-    def _watch_spool(self) -> None:
-        if self._spool_guard.look({want.keep.site_class for want in self._enabled.values()}):
+    def _watch_room(self) -> None:
+        classes = {want.keep.site_class for want in self._enabled.values()}
+        if self._spool_guard.look(classes) | self._store_guard.look(classes):
             self._choose_wanted()
 
     def _run(self) -> None:
@@ -184,7 +190,7 @@ class Keeper:
                 self._gather(tasks)
                 self._work(tasks)
                 self.refresh()
-                self._watch_spool()
+                self._watch_room()
                 self.guard.look()
             except Exception as error:  # what is left of the tasks is repeated; a thread that is gone repeats nothing
                 trace = None if isinstance(error, StreamvaultError) else error

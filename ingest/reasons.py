@@ -18,6 +18,7 @@ class Reason(enum.StrEnum):
     CAMERA_CLOCK = "camera clock drifts"
     DISK = "disk full or failing"
     SPOOL = "spool full"
+    STORE = "store full"
     CRASH = "crash"
     STOPPED = "recorder stopped"
     DISABLED = "recording switched off"

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from vault.room import in_order
 from vault.timebase import US
 
 ALARM_AT = 0.70
@@ -21,9 +22,6 @@ ROOM = 0.10
 
 RATE_US = 600 * US
 LEAST_RATE_US = 10 * US
-
-ORDER = ("general", "viewing", "key")
-"""Who stops first. A viewing room's recording is evidence about those who look; key sites are what the rules protect most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +72,5 @@ class SpoolWatch:
 
 
 def _limits(classes: Collection[str]) -> dict[str, float]:
-    """At which filling each class stops; one that nobody knows counts as the highest."""
-    present = sorted(set(classes), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-    return {name: 1.0 - STEP * above for above, name in enumerate(reversed(present))}
+    """At which filling each class stops."""
+    return {name: 1.0 - STEP * above for above, name in enumerate(reversed(in_order(classes)))}

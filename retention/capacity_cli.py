@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from index.camera_cli import open_session
+from retention.steps_shown import show_steps, steps_json
 from vault.console import (
     MOMENT,
     Session,
@@ -23,6 +25,7 @@ from vault.console import (
     size_text,
     write_output,
 )
+from vault.errors import UsageError
 
 if TYPE_CHECKING:
     from retention.forecast import Forecast, State
@@ -99,10 +102,40 @@ def _row(row: dict[str, Any], by: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def _checked_adds(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    from retention.forecast import add_of
+
+    return tuple(text for text in values if _parses(add_of, text))
+
+
+def _checked_store(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    from retention.forecast import store_of
+
+    return value if value is None or _parses(store_of, value) else None
+
+
+def _parses(parse: Callable[[str], object], text: str) -> bool:
+    """True. Raises click.BadParameter, which names the option, before anything is read."""
+    try:
+        parse(text)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
+    return True
+
+
 @capacity.command("forecast")
 @click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How far to look.")
-@click.option("--add", "adds", multiple=True, metavar="N@CLASS:RATE", help="What if there were more cameras: 500@key:4M.")
-@click.option("--store", metavar="SIZE", help="What if the store held another size: +200T, -50T, 400T.")
+@click.option(
+    "--add",
+    "adds",
+    multiple=True,
+    metavar="N@CLASS:RATE",
+    callback=_checked_adds,
+    help="What if there were more cameras: 500@key:4M.",
+)
+@click.option(
+    "--store", metavar="SIZE", callback=_checked_store, help="What if the store held another size: +200T, -50T, 400T."
+)
 @click.option("--chart", type=_FILE, help="Draw what is stored day by day, as .svg or .png.")
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
 @json_option
@@ -110,10 +143,11 @@ def _row(row: dict[str, Any], by: tuple[str, ...]) -> dict[str, Any]:
 def forecast(
     session: Session, days: int, adds: tuple[str, ...], store: str | None, chart: Path | None, force: bool, as_json: bool
 ) -> None:
-    """Say how many days of each class the store can hold, when it is full, and what is short of what is demanded."""
+    """Say how many days of each class the store can hold, when it is full, what is short of what is demanded, and when each step
+    of running out of room would come."""
     from retention.chart import format_of, stored_chart
     from retention.forecast import forecast as look_ahead
-    from retention.forecast import what_if
+    from retention.forecast import steps_ahead, what_if
     from retention.planner import state as gather
 
     kind = format_of(chart) if chart else ""
@@ -123,13 +157,16 @@ def forecast(
     least = {name: retention.days(name) for name in ("key", "general", "viewing")}
     state = what_if(found, adds, store, least)
     seen = look_ahead(state, days)
+    ahead = steps_ahead(state, session.now_us, days)
     today = _day(session.now_us)
     if chart:
         write_output(chart, stored_chart(today, seen.stored, state.capacity_bytes, seen.need_bytes, kind), replace=force)
     if as_json:
-        print_json(_as_json(state, seen, assumed, today, adds, store))
+        print_json(_as_json(state, seen, assumed, today, adds, store) | {"steps": steps_json(state, ahead)})
     else:
         _show(state, seen, assumed, today, adds, store)
+        click.echo()
+        show_steps(state, ahead, days)
 
 
 def _as_json(

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from retention import pressure
+from retention.pressure import Event, Load
 from vault.errors import UsageError
 from vault.sizes import size_of
 
@@ -33,12 +35,15 @@ class ClassLoad:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`leaving`: bytes of what is kept now, by how many days from today they go. `capacity_bytes` None: unknown."""
+    """`leaving`: bytes of what is kept now, by how many days from today they go; `expiring`: the same by the moment.
+    `capacity_bytes` None: unknown. `whole_bytes`: as `retention.pressure.Load` has it."""
 
     loads: tuple[ClassLoad, ...]
     stored_bytes: int
     leaving: Mapping[int, int]
     capacity_bytes: int | None
+    expiring: tuple[tuple[int, int], ...] = ()
+    whole_bytes: int | None = None
 
     @property
     def need_bytes(self) -> float:
@@ -77,22 +82,41 @@ def forecast(state: State, horizon_days: int) -> Forecast:
     return Forecast(need, tuple(stored), full_day, max(0.0, need - capacity), held)
 
 
+def add_of(text: str) -> tuple[int, str, int]:
+    """`500@key:4M` as cameras, class and bits a second. Raises UsageError."""
+    match = _ADD.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text[:40]!r} adds nothing: write CAMERAS@CLASS:BITRATE, as in 500@key:4M")
+    return int(match[1]), match[2], size_of(match[3])
+
+
+def store_of(text: str) -> tuple[str, int]:
+    """`+200T` as its sign, empty where there is none, and its bytes. Raises UsageError."""
+    sign = text[:1] if text.startswith(("+", "-")) else ""
+    return sign, size_of(text[len(sign) :])
+
+
 def what_if(state: State, adds: Sequence[str], store: str | None, days: Mapping[str, int]) -> State:
     """The state with cameras added (`500@key:4M`) and another store (`+200T`, `-50T`, or `400T` in all). Raises UsageError."""
     loads = {load.site_class: load for load in state.loads}
     for text in adds:
-        match = _ADD.fullmatch(text)
-        if match is None:
-            raise UsageError(f"{text[:40]!r} adds nothing: write CAMERAS@CLASS:BITRATE, as in 500@key:4M")
-        name = match[2]
+        cameras, name, bits = add_of(text)
         before = loads.get(name, ClassLoad(name, 0, 0.0, days[name]))
-        more = int(match[1]) * size_of(match[3]) * 86_400 / 8
-        loads[name] = replace(before, cameras=before.cameras + int(match[1]), bytes_a_day=before.bytes_a_day + more)
+        more = cameras * bits * 86_400 / 8
+        loads[name] = replace(before, cameras=before.cameras + cameras, bytes_a_day=before.bytes_a_day + more)
     capacity = state.capacity_bytes
     if store is not None:
-        sign = store[:1] if store.startswith(("+", "-")) else ""
-        size = size_of(store[len(sign) :])
+        sign, size = store_of(store)
         if sign and capacity is None:
             raise UsageError(f"{store[:40]!r}: the store's capacity is unknown; name it whole, or set store.capacity")
         capacity = size if not sign else max(0, (capacity or 0) + (size if sign == "+" else -size))
-    return replace(state, loads=tuple(loads[name] for name in sorted(loads)), capacity_bytes=capacity)
+    whole = state.whole_bytes if store is None else capacity
+    return replace(state, loads=tuple(loads[name] for name in sorted(loads)), capacity_bytes=capacity, whole_bytes=whole)
+
+
+def steps_ahead(state: State, now_us: int, horizon_days: int) -> list[Event] | None:
+    """When the store's filling would have which consequence (`retention.pressure`). None: capacity unknown."""
+    rates = {load.site_class: load.bytes_a_day / 24 for load in state.loads}
+    days = {load.site_class: load.days for load in state.loads}
+    load = Load(state.capacity_bytes, state.stored_bytes, rates, state.expiring, days, state.whole_bytes)
+    return pressure.forecast(load, now_us, horizon_days * 24 * pressure.HOUR_US)

@@ -105,6 +105,7 @@ REASONS: Final[Mapping[str, str]] = {
     "camera clock drifts": "摄像机时钟漂移",
     "disk full or failing": "磁盘已满或故障",
     "spool full": "缓存已满",
+    "store full": "存储已满",
     "crash": "程序崩溃",
     "recorder stopped": "录像程序停止",
     "recording switched off": "录像被关闭",

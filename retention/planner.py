@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from index.expiry import expiry_sums
 from index.node import Node
+from index.room import room_of
 from retention.forecast import ClassLoad, State
 from retention.hourly import REMOVED_SITE_CLASS, all_hours, site_classes
 from retention.parquet import HOURLY, Part, hourly_bytes, read, summed, within, written
@@ -72,7 +73,10 @@ def state(node: Node) -> tuple[State, Assumptions]:
     names = sorted({*cameras, *intake})
     loads = tuple(ClassLoad(name, cameras[name], intake[name], node.config.retention.days(name)) for name in names)
     capacity, how = _capacity(node, stored)
-    return State(loads, stored, _leaving(node, now_us), capacity), Assumptions(span.start_us, span.end_us, how)
+    room = room_of(node)
+    leaving, expiring = _leaving(node, now_us)
+    found = State(loads, stored, leaving, capacity, expiring, None if room is None else room.whole_bytes)
+    return found, Assumptions(span.start_us, span.end_us, how)
 
 
 def _rate_span(node: Node, now_us: int) -> Interval:
@@ -86,14 +90,16 @@ def _rate_span(node: Node, now_us: int) -> Interval:
     return Interval(start_us, stop_us)
 
 
-def _leaving(node: Node, now_us: int) -> dict[int, int]:
-    """Bytes by how many days from today their minimum is over; what is unknown stays."""
+def _leaving(node: Node, now_us: int) -> tuple[dict[int, int], tuple[tuple[int, int], ...]]:
+    """Bytes by how many days from today their minimum is over, and by its moment; what is unknown stays."""
     leaving: dict[int, int] = defaultdict(int)
+    expiring: list[tuple[int, int]] = []
     with node.environment.read() as txn:
         for item in expiry_sums(txn):
             if item.min_until_us:
                 leaving[max(0, (item.min_until_us - now_us) // DAY_US)] += item.size_bytes
-    return dict(leaving)
+                expiring.append((item.min_until_us, item.size_bytes))
+    return dict(leaving), tuple(expiring)
 
 
 def _capacity(node: Node, stored: int) -> tuple[int | None, str]:

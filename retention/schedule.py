@@ -27,6 +27,7 @@ logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
 
 PATIENCE_US = 60 * US
 """Beyond two intervals: a machine that was busy."""
+_JOB = "run"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,7 +51,7 @@ class Schedule:
         scheduler.add_listener(self._heard, EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
         now = _EPOCH + timedelta(microseconds=self._clock.now_us())
         every = IntervalTrigger(seconds=max(1, self._every_us // US), timezone=UTC)
-        scheduler.add_job(self._run, every, next_run_time=now, id="run")
+        scheduler.add_job(self._run, every, next_run_time=now, id=_JOB)
         scheduler.start()
         self.scheduler = scheduler
 
@@ -59,6 +60,14 @@ class Schedule:
         if self.scheduler is not None and self.scheduler.running:
             self.scheduler.shutdown(wait=True)
         self.scheduler = None
+
+    def run_now(self) -> bool:
+        """Begin a call before its time. False when one is going on, or the scheduler does not run."""
+        with self._lock:
+            if self._busy or self.scheduler is None or not self.scheduler.running:
+                return False
+        self.scheduler.modify_job(_JOB, next_run_time=_EPOCH + timedelta(microseconds=self._clock.now_us()))
+        return True
 
     def watch(self, mono_us: int) -> bool:
         """To be called every few seconds. False when the scheduler had to be made anew."""

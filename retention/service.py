@@ -11,6 +11,9 @@ from typing import Final
 from index.clockwatch import ClockState, ClockWatch
 from index.duties import Duties
 from index.node import Node, open_node
+from retention.deleter import GRACE_US
+from retention.haste import Haste
+from retention.reserve import Reserve
 from retention.schedule import Schedule
 from retention.sweep import Report, Sweep
 from retention.tally import Tally
@@ -18,7 +21,7 @@ from retention.unknown import days_of, fix_unknown
 from vault.clock import Clock, SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
-from vault.errors import Busy, StreamvaultError
+from vault.errors import Busy, StoreFull, StreamvaultError
 from vault.ledger.canonical import Value
 from vault.ledger.entry import Kind, NewEntry
 from vault.logs import Log
@@ -38,6 +41,8 @@ class Retention:
         self._watch = watch or ClockWatch(node.environment, node.clock)
         self._stop = stop
         self._tally = Tally(node)
+        self._haste = Haste(node)
+        self._reserve = Reserve(node.folder.ledger)
         self._sweep = Sweep(node, node.ledger, self._watch.trusted_us, pause=stop.wait)
 
     def work(self) -> None:
@@ -57,12 +62,33 @@ class Retention:
             log.warning("figures not written yet", error=str(error))
 
     def run_once(self) -> Report:
+        """Once more with the reserve's room where the disk has none: what a run deletes begins with what it writes."""
+        grace_us = 0 if self._haste.pressed() else GRACE_US
+        try:
+            return self._run_once(grace_us)
+        except StoreFull:
+            if not self._reserve.release():
+                raise
+            log.warning("no space to write down what goes, the reserve is used")
+            return self._run_once(grace_us)
+        finally:
+            self._reserve.keep()
+
+    def _run_once(self, grace_us: int) -> Report:
         now_us = self._watch.trusted_us()
         fixed = 0
         if now_us is not None:
             fixed = fix_unknown(self._node.environment, days_of(self._node, now_us), self._node.config.retention, now_us)
         self.tell_clock(fixed)
-        return self._sweep.run_once()
+        return self._sweep.run_once(grace_us)
+
+    def hurries(self, mono_us: int) -> bool:
+        """Whether room runs out and a run may make some: it is due at once then. Raises nothing: the next look repeats it."""
+        try:
+            return self._haste.due(mono_us, self._watch.trusted_us())
+        except StreamvaultError as error:
+            log.warning("room not looked at", error=str(error))
+            return False
 
     def confirm(self, plan: str, actor: str) -> None:
         """As `Sweep.confirm`."""
@@ -109,12 +135,15 @@ def run_retention(folder: DataFolder, config: Config, stop: threading.Event, clo
     """Delete what has expired, as it expires, until `stop` is set."""
     clock = clock or SystemClock()
     with open_node(folder, config, clock, role="retention") as node:
-        schedule = Schedule(config.retention.run_minutes * 60, Retention(node, stop).work, clock)
+        retention = Retention(node, stop)
+        schedule = Schedule(config.retention.run_minutes * 60, retention.work, clock)
         schedule.start()
         log.info("retention started", path=str(folder.path))
         try:
             while not stop.wait(WATCH_SECONDS):
-                schedule.watch(clock.mono_us())
+                mono_us = clock.mono_us()
+                if schedule.watch(mono_us) and retention.hurries(mono_us) and schedule.run_now():
+                    log.info("retention runs at once", reason="room runs out")
         finally:
             schedule.stop()
             log.info("retention stopped", path=str(folder.path))

@@ -82,8 +82,9 @@ class Sweep:
             pause=pause, per_second=node.config.retention.deletes_per_second,
         )  # fmt: skip
 
-    def run_once(self) -> Report:
-        """Raises Busy when another process deletes, StoreError when the store is away, what index and ledger raise."""
+    def run_once(self, grace_us: int = GRACE_US) -> Report:
+        """`grace_us`: from doom to deletion. Raises Busy when another process deletes, StoreError when the store is away, what
+        index and ledger raise."""
         now_us = self._trusted_us()
         if now_us is None:
             return Report(self._node.clock.now_us(), stopped="the clock is not confirmed; see `streamvault clock show`")
@@ -100,7 +101,7 @@ class Sweep:
             if report.halt is None:
                 self._foretell(self._doom(report, before), now_us)
             self._say_halted(report.halt)
-            report.deleted = self._deleter.run(now_us)
+            report.deleted = self._deleter.run(now_us, grace_us)
             report.oldest_us = self._oldest(report)
             self._remember(report)
             self._say_overdue(report)

@@ -158,8 +158,10 @@ class DataFolder:
                 holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
                 who = f"process {holder}" if holder.isdecimal() else "another process"
                 raise Busy(f"{self.path}: {who} {doing}") from None
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            # Who it is stands there for people only: a full disk must not keep retention from making room.
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             os.close(fd)
             raise store_error(f"locking {path}", error) from error

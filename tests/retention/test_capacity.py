@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ import streamvault
 from index.cameras import NewCamera
 from index.hours import HourFigures, Hours
 from index.sites import Site
+from retention.forecast import ClassLoad, State, steps_ahead
 from retention.hourly import hours_of
 from retention.planner import report, state
+from retention.steps_shown import show_steps, steps_json
 from retention.tally import Tally, usage_columns
 from tests.support.retaining import DAY_US, HOUR_US, MINUTE_US, Kept, open_kept
 from vault.errors import Damaged, NotFound
@@ -233,6 +235,23 @@ def test_the_forecast_answers_what_if_and_says_what_it_assumes(
     assert key["bytes_a_day"] == 500 * 4e6 / 8 * 86_400
     assert whole["shortfall_bytes"] == pytest.approx(whole["need_bytes"] - 200e12)
     assert whole["full_on"] is not None
+    assert [(step["step"], step["site_class"]) for step in whole["steps"]] == [
+        ("retention run at once", None), ("alarm", None), ("no grace", None), ("stop recording", "general"),
+        ("stop recording", "key"), ("full", None),
+    ]  # fmt: skip
+    moments = [step["at"] for step in whole["steps"]]
+    assert moments == sorted(moments)
+    # `full_on` counts whole days from today on, and ends a day at the most before the step's moment.
+    assert date.fromisoformat(moments[-1][:10]) - date.fromisoformat(whole["full_on"]) in (timedelta(0), timedelta(1))
+    assert "class general is recorded no more" in text
+    assert re.search(r"alarm `store filling` \(below 10 %\) +20\d\d-", text)
+
+
+def test_a_bucket_of_unknown_size_has_no_forecast(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = State((ClassLoad("general", 1, 1e9, 30),), 0, {}, None)
+    assert [step["known"] for step in steps_json(found, steps_ahead(found, START_US, 30))] == [False] * 5
+    show_steps(found, None, 30)
+    assert capsys.readouterr().out.count("unknown") == 5
 
 
 @pytest.mark.parametrize(
@@ -244,3 +263,9 @@ def test_the_forecast_answers_what_if_and_says_what_it_assumes(
 def test_what_cannot_be_asked_is_refused(data: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert streamvault.run(["--data", str(data), "capacity", "forecast", *words]) == 2
     assert "streamvault: " in capsys.readouterr().err
+
+
+def test_a_what_if_is_looked_at_before_anything_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, option in [(["--add", "xx"], "--add"), (["--store", "+much"], "--store")]:
+        assert streamvault.run(["--data", str(tmp_path / "nowhere"), "capacity", "forecast", *words]) == 2
+        assert option in capsys.readouterr().err

@@ -73,13 +73,14 @@ class Kept:
         until_us: int | None = None,
         place: Place = Place.STORE,
         duration_us: int = MINUTE_US,
+        padding_bytes: int = 0,
     ) -> list[SegmentKey]:
         """Segments that begin at these instants, committed, with their objects."""
         rows: list[NewRow] = []
         objects: list[NewObject] = []
         zone = self.node.config.retention.zone
         for start_us in starts_us:
-            key, data = SegmentKey(camera, start_us, 1, 0), b"footage of %d at %d" % (camera, start_us)
+            key, data = SegmentKey(camera, start_us, 1, 0), b"footage of %d at %d" % (camera, start_us) + bytes(padding_bytes)
             end_us = start_us + duration_us
             until = min_until_us(end_us, end_us, DAYS[site_class], zone) if until_us is None else until_us
             digest = blake3(data).digest()
