@@ -1,6 +1,6 @@
 """One picture out of an MP4, in a process that can do no harm: libav reads what a camera sent, and cameras are not trusted.
 
-`python -m access.decode jpeg|png` reads the file from standard input and writes the picture to standard output. The process
+`python -m access.decode jpeg|png|thumbnail` reads the file from standard input and writes the picture to standard output. The process
 has no keys, a bounded memory, processor time and number of files. `decode_apart` starts it.
 """
 
@@ -21,12 +21,13 @@ MAX_INPUT_BYTES: Final = 256 * 1024 * 1024
 
 _MEMORY_BYTES: Final = 3 * 1024**3
 _CPU_SECONDS: Final = 60
-_FORMATS: Final = {"jpeg": ("mjpeg", "yuvj420p"), "png": ("png", "rgb24")}
+_FORMATS: Final = {"jpeg": ("mjpeg", "yuvj420p"), "png": ("png", "rgb24"), "thumbnail": ("mjpeg", "yuvj420p")}
+_THUMBNAIL_PIXELS: Final = 320
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 def decode_apart(movie: bytes, form: str) -> bytes:
-    """The first picture that a player would show of the MP4, as `jpeg` or `png`.
+    """The first picture that a player would show of the MP4, as `jpeg` or `png`, or `thumbnail`, a small JPEG.
 
     Raises Refused for a file beyond the bound or when the process ran into its limits, Damaged when there is no picture.
     """
@@ -63,12 +64,15 @@ def picture(movie: bytes, form: str) -> bytes:
     frame = min(shown, key=lambda frame: frame.pts or 0)
     encoder = av.CodecContext.create(codec_name, "w")
     assert isinstance(encoder, av.VideoCodecContext)
-    encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, pixels
+    width, height = frame.width, frame.height
+    if form == "thumbnail" and width > _THUMBNAIL_PIXELS:
+        width, height = _THUMBNAIL_PIXELS, max(2, height * _THUMBNAIL_PIXELS // width // 2 * 2)
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, pixels
     # Not the stream's: its container is closed by now, and what it would say is freed memory.
     encoder.time_base = Fraction(1, 25)
     if form == "jpeg":
         encoder.options = {"qmin": "2", "qmax": "3"}
-    still = frame.reformat(format=pixels)
+    still = frame.reformat(width=width, height=height, format=pixels)
     still.pts = 0
     return b"".join(bytes(packet) for packet in [*encoder.encode(still), *encoder.encode(None)])
 

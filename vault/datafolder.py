@@ -23,7 +23,7 @@ VERSION = 1
 """Of the folder's layout. A later program reads older ones or says which program does."""
 
 _FIRST_LINE = "streamvault data folder"
-_OURS = frozenset({"VERSION", "streamvault.toml", "keys", "index", "ledger", "run", "spool", "store"})
+_OURS = frozenset({"VERSION", "streamvault.toml", "keys", "index", "ledger", "run", "spool", "store", "exports"})
 _CONFIG = """\
 # Configuration of this data folder. `streamvault config check` prints every key with its value, meaning and source.
 """
@@ -67,6 +67,14 @@ class DataFolder:
     @property
     def run(self) -> Path:
         return self.path / "run"
+
+    @property
+    def exports(self) -> Path:
+        """Working folders of exports that are under way."""
+        return self.path / "exports"
+
+    def export_lock_file(self, export: str) -> Path:
+        return self.run / f"export-{export}.lock"
 
     def store(self, config: Config) -> Path:
         """Folder of the local store; `store.path` may lead to another file system."""
@@ -141,6 +149,10 @@ class DataFolder:
     def retention_lock(self) -> contextlib.AbstractContextManager[None]:
         """Be the one who deletes from this folder's store. Raises Busy, naming the process that is, StoreError."""
         return self._lock("retention.lock", "is deleting what has expired here; try again when it is done")
+
+    def export_lock(self, export: str) -> contextlib.AbstractContextManager[None]:
+        """Be the one who works on this export. Raises Busy, naming the process that is, StoreError."""
+        return self._lock(self.export_lock_file(export).name, f"is working on export {export}; wait for it, or end it")
 
     @contextlib.contextmanager
     def _lock(self, name: str, doing: str) -> Iterator[None]:
