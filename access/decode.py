@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from vault.errors import Damaged, Refused
+from vault.grant import Grant
 
 MAX_INPUT_BYTES: Final = 256 * 1024 * 1024
 """A GOP of a minute at 32 Mbit/s. What is longer is no single picture's."""
@@ -26,8 +27,9 @@ _THUMBNAIL_PIXELS: Final = 320
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
 
-def decode_apart(movie: bytes, form: str) -> bytes:
-    """The first picture that a player would show of the MP4, as `jpeg` or `png`, or `thumbnail`, a small JPEG.
+def decode_apart(movie: bytes, form: str, grant: Grant) -> bytes:
+    """The first picture that a player would show of the MP4, as `jpeg` or `png`, or `thumbnail`, a small JPEG. `grant`: under which the
+    movie was read; it is not looked at again, but nobody without one gets a picture.
 
     Raises Refused for a file beyond the bound or when the process ran into its limits, Damaged when there is no picture.
     """

@@ -59,6 +59,22 @@ class Roll(Protocol):
     def grants_of(self, unit_id: str, /) -> list[UnitGrant]: ...
 
 
+class _Nobody:
+    """Where no people are known: only the host's operator comes in."""
+
+    def user(self, user_id: str, /) -> User:
+        raise NotFound(f"there is no user {user_id}")
+
+    def unit(self, unit_id: str, /) -> Unit:
+        raise NotFound(f"there is no unit {unit_id}")
+
+    def token(self, token_id: str, /) -> Token:
+        raise NotFound(f"there is no token {token_id}")
+
+    def grants_of(self, unit_id: str, /) -> list[UnitGrant]:
+        return []
+
+
 @dataclass(frozen=True, slots=True)
 class _Deed:
     """What every entry of one visit says."""
@@ -83,9 +99,9 @@ class _Deed:
 class Door:
     """Over one node. Safe for several threads."""
 
-    def __init__(self, node: Node, people: Roll) -> None:
+    def __init__(self, node: Node, people: Roll | None = None) -> None:
         self.node = node
-        self._people = people
+        self._people = people or _Nobody()
         self._visits = Visits(node.environment, node.clock)
         self._rules = Rules(node.config.access.viewing_room, node.config.access.host_terminal)
         self._known: dict[str, tuple[int, Known]] = {}

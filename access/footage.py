@@ -1,6 +1,7 @@
 """The footage of a camera as readers see it: committed segments and what is being recorded right now, as one.
 
-Finding and opening only. What is made of the parts is in `vault.splice`; who may ask is not decided here.
+Finding and opening only. What is made of the parts is in `access.cut`; who may ask is decided in `access.authorize`, and the Grant
+that says so is held to here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from index.rows import Place, SegmentRow
 from index.timeline import Timeline, View
 from vault.clock import Clock
 from vault.errors import StoreError
+from vault.grant import Grant
 from vault.ids import CameraNumber
 from vault.segment.read import read_closed
 from vault.splice.part import Part
@@ -66,17 +68,19 @@ class Footage:
         )
 
     @contextmanager
-    def parts(self, camera: CameraNumber, wanted: Interval) -> Iterator[list[Part]]:
+    def parts(self, grant: Grant, camera: CameraNumber, wanted: Interval) -> Iterator[list[Part]]:
         """Every segment that shares an instant with the range, in order of start, and before them those that its first picture
-        is decoded from. Their bytes can be read until the `with` ends, at most six hours.
+        is decoded from, as far as the grant's window reaches. Their bytes can be read until the `with` ends, at most six hours.
+        A part is a whole segment: what is shown of it is held to the window by `access.cut`.
 
-        Raises Damaged for a segment that is not what its row says, StoreError.
+        Raises Refusal where the grant does not cover all that is wanted, Damaged for a segment that is not what its row says, StoreError.
         """
+        grant.check(camera, wanted)
         with (
             # Before the rows are looked up, or deletion could come between the two.
             Pinned(Pins(self.environment, self.clock), self.clock, camera, wanted, self.owner) as pinned,
-            growing(self.environment, self.spool, camera, self.clock.now_us()) as found,
-            SourcePool(self.spool, self.store) as pool,
+            growing(self.environment, self.spool, camera, self.clock.now_us(), grant) as found,
+            SourcePool(self.spool, self.store, grant) as pool,
         ):
             rows = Timeline(self.environment).span(camera, wanted)
             try:
@@ -90,19 +94,17 @@ class Footage:
                 if table.info.interval.overlaps(wanted) and table.info.head.key not in committed
             ]
             parts.sort(key=lambda part: part.table.info.head.key)
-            yield self._lead_in(camera, parts, wanted, pool, pinned) + parts
+            yield self._lead_in(grant, parts, wanted, pool, pinned) + parts
 
-    def _lead_in(
-        self, camera: CameraNumber, parts: list[Part], wanted: Interval, pool: SourcePool, pinned: Pinned
-    ) -> list[Part]:
+    def _lead_in(self, grant: Grant, parts: list[Part], wanted: Interval, pool: SourcePool, pinned: Pinned) -> list[Part]:
         """Segments before the range that hold what its first picture is decoded from, when its own does not."""
         lead: list[Part] = []
         wanting = bool(parts) and reaches_back(parts[0], wanted.start_us)
         while wanting and len(lead) < _MAX_LEAD_IN:
             first = (lead or parts)[0]
             pinned.reach(first.start_us - 1)
-            row = Timeline(self.environment).find(camera, first.start_us - 1)
-            if row is None or row.key >= first.table.info.head.key:
+            row = Timeline(self.environment).find(first.table.info.head.key.camera, first.start_us - 1)
+            if row is None or row.key >= first.table.info.head.key or row.end_us <= grant.window.start_us:
                 break
             source = PooledSource(pool, row)
             lead.insert(0, Part(read_closed(source, row.tail_bytes), source))

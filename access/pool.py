@@ -15,10 +15,12 @@ from typing import Self
 
 from index.rows import Place, SegmentRow
 from vault.errors import Damaged, NotFound
+from vault.grant import Grant
 from vault.ids import SegmentKey
 from vault.source import OpenSource
 from vault.spool import Spool
 from vault.store.interface import ObjectStore
+from vault.store.segments import open_segment
 
 
 @dataclass(slots=True)
@@ -28,11 +30,15 @@ class _Held:
 
 
 class SourcePool:
-    """Opens committed segments when they are read and closes those unused for longest. Safe for several threads."""
+    """Opens committed segments when they are read and closes those unused for longest. Safe for several threads.
 
-    def __init__(self, spool: Spool, store: ObjectStore, most: int = 64) -> None:
+    It lends whole segments of the grant's camera; holding what is shown of one to the window is the borrower's duty.
+    """
+
+    def __init__(self, spool: Spool, store: ObjectStore, grant: Grant, most: int = 64) -> None:
         self._spool = spool
         self._store = store
+        self._grant = grant
         self._most = most
         self._held: OrderedDict[SegmentKey, _Held] = OrderedDict()
         self._lock = threading.Lock()
@@ -52,7 +58,9 @@ class SourcePool:
 
     @contextmanager
     def borrow(self, row: SegmentRow) -> Iterator[OpenSource]:
-        """The segment's bytes, open until the `with` ends at least. Raises Damaged, StoreError."""
+        """The segment's bytes, open until the `with` ends at least. Raises Refusal where the grant says nothing of it, Damaged,
+        StoreError."""
+        self._grant.check_segment(row.key.camera, row.interval)
         held = self._known(row.key) or self._opened(row)
         try:
             yield held.source
@@ -89,12 +97,12 @@ class SourcePool:
 
     def _open(self, row: SegmentRow) -> OpenSource:
         """It may move from the spool to the store at any moment, so the other place is tried once."""
-        places: list[Callable[[SegmentKey], OpenSource]] = [self._spool.open_source, self._from_store]
+        places: list[Callable[[SegmentKey, Grant], OpenSource]] = [self._spool.open_source, self._from_store]
         if row.place is Place.STORE:
             places.reverse()
         for place in places:
             try:
-                return place(row.key)
+                return place(row.key, self._grant)
             except NotFound:
                 continue
         raise Damaged(
@@ -102,8 +110,8 @@ class SourcePool:
             "`streamvault check` tells more"
         )
 
-    def _from_store(self, key: SegmentKey) -> OpenSource:
-        return self._store.open(key.object_key)
+    def _from_store(self, key: SegmentKey, grant: Grant) -> OpenSource:
+        return open_segment(self._store, key, grant)
 
 
 class PooledSource:

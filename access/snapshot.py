@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from access.cut import cut_clip
 from access.footage import Footage
 from vault.errors import NotFound
+from vault.grant import Grant
 from vault.ids import CameraNumber
 from vault.splice.part import Part
-from vault.splice.plan import plan_clip
 from vault.timebase import Interval, format_us
 
 
@@ -20,15 +21,18 @@ class Still:
     movie: bytes
 
 
-def still(footage: Footage, camera: CameraNumber, at_us: int) -> Still:
-    """The picture that stood at `at_us`: the last one that began by then. Raises NotFound in a gap, Damaged, StoreError."""
-    with footage.parts(camera, Interval(at_us, at_us + 1)) as parts:
+def still_at(footage: Footage, grant: Grant, camera: CameraNumber, at_us: int) -> Still:
+    """The picture that stood at `at_us`: the last one that began by then. Raises NotFound in a gap, Refusal where it began, or
+    what it is decoded from did, before the grant's window; Damaged, StoreError."""
+    with footage.parts(grant, camera, Interval(at_us, at_us + 1)) as parts:
         shown = max((found for part in parts if (found := _shown(part, at_us)) is not None), default=None)
     if shown is None:
         raise NotFound(f"no picture stood at {format_us(at_us)}")
+    # It may stand beyond the window's end; that it is shown is decided by when it began.
+    shown = Interval(shown.start_us, max(shown.start_us + 1, min(shown.end_us, grant.window.end_us)))
     # Asked again with its very time, so that the segments its decoding leans on are among the parts.
-    with footage.parts(camera, shown) as parts:
-        clip = plan_clip(parts, shown)
+    with footage.parts(grant, camera, shown) as parts:
+        clip = cut_clip(parts, grant, camera, shown)
         return Still(shown.start_us, clip.read(0, clip.size))
 
 

@@ -23,6 +23,7 @@ from tests.support.s3servers import KEYS, server
 from vault.clock import SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
+from vault.grant import system_grant
 from vault.ids import CameraNumber
 from vault.splice.plan import plan_clip
 from vault.store.bound import BoundStore
@@ -48,7 +49,9 @@ def fill(node: Node, folder: Path) -> CameraNumber:
 
 def first_byte(node: Node, camera: CameraNumber) -> float:
     began = time.perf_counter()
-    with Footage(node.environment, node.spool, node.store, node.clock).parts(camera, WANTED) as parts:
+    with Footage(node.environment, node.spool, node.store, node.clock).parts(
+        system_grant("benchmark"), camera, WANTED
+    ) as parts:
         plan_clip(parts, WANTED).read(0, 1)
         return time.perf_counter() - began
 
@@ -72,7 +75,9 @@ def main() -> None:
             show("first byte of an hour", [first_byte(node, camera) for _ in range(ROUNDS)])
             with mock.patch.object(BoundStore, "at_once", 1):
                 show("the same, one tail after the other", [first_byte(node, camera) for _ in range(ROUNDS)])
-            with Footage(node.environment, node.spool, node.store, node.clock).parts(camera, WANTED) as parts:
+            with Footage(node.environment, node.spool, node.store, node.clock).parts(
+                system_grant("benchmark"), camera, WANTED
+            ) as parts:
                 clip = plan_clip(parts, WANTED)
                 began = time.perf_counter()
                 size = sum(len(view) for view in clip.chunks())

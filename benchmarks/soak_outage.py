@@ -32,6 +32,7 @@ from vault.clock import SystemClock
 from vault.config import Config, load
 from vault.datafolder import DataFolder
 from vault.errors import StoreError
+from vault.grant import system_grant
 from vault.ids import SegmentKey
 from vault.segment.read import read_closed
 from vault.splice.plan import plan_clip
@@ -51,11 +52,11 @@ def playback(node: Node, began_us: int, away_us: int) -> list[str]:
     footage, faults = Footage(node.environment, node.spool, node.store, node.clock), []
     camera = node.cameras.list()[0].number
     new = Interval(away_us + 5 * US, node.clock.now_us() - 5 * US)
-    with footage.parts(camera, new) as parts:
+    with footage.parts(system_grant("benchmark"), camera, new) as parts:
         if not plan_clip(parts, new).read(0, 1):
             faults.append("new footage is not shown from the spool")
     try:
-        with footage.parts(camera, Interval(began_us, new.end_us)):
+        with footage.parts(system_grant("benchmark"), camera, Interval(began_us, new.end_us)):
             faults.append("old footage was shown by a store that is away")
     except StoreError as error:
         print(f"a clip over both says: {error}")

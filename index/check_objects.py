@@ -18,10 +18,12 @@ from index.environment import Environment, Table
 from index.rows import Place, SegmentRow, State, pending_key, segment_key
 from index.writes import SegmentWriter
 from vault.errors import NotFound, StreamvaultError, UsageError
+from vault.grant import system_grant
 from vault.ids import SegmentKey
 from vault.source import ByteSource
 from vault.spool import Spool
 from vault.store.interface import ObjectStat, ObjectStore
+from vault.store.segments import open_segment
 
 UPLOAD_GRACE_US = 3_600_000_000
 """An object may be this old without a row: the upload comes before the row says so."""
@@ -144,9 +146,9 @@ class ObjectCheck:
             return None
         try:
             if row.place is Place.STORE:
-                with self._store.open(row.key.object_key) as source:
+                with open_segment(self._store, row.key, system_grant("check")) as source:
                     return self._bytes_problem(row, source)
-            with self._spool.open_source(row.key) as file:
+            with self._spool.open_source(row.key, system_grant("check")) as file:
                 return self._bytes_problem(row, file)
         except NotFound:
             return f"its bytes are not in the {where}"
@@ -192,7 +194,7 @@ class ObjectCheck:
 
     def _is_old(self, key: SegmentKey) -> bool:
         try:
-            with self._spool.open_source(key) as source:
+            with self._spool.open_source(key, system_grant("check")) as source:
                 return self._now_us - source.modified_us > UPLOAD_GRACE_US
         except StreamvaultError:
             return False

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from index.catalog import Catalog
 from index.environment import Environment
 from vault.errors import Damaged, NotFound
+from vault.grant import Grant, system_grant
 from vault.ids import CameraNumber
 from vault.media import SegmentTable
 from vault.segment.read import read_open
@@ -22,7 +23,7 @@ from vault.timebase import Interval
 
 @contextmanager
 def growing(
-    environment: Environment, spool: Spool, camera: CameraNumber, now_us: int
+    environment: Environment, spool: Spool, camera: CameraNumber, now_us: int, grant: Grant
 ) -> Iterator[list[tuple[SegmentTable, OpenSource]]]:
     """Each such segment of a camera as far as whole fragments reach, and its bytes, open until the `with` ends.
 
@@ -37,7 +38,7 @@ def growing(
             if catalog.row(key) is not None:
                 continue
             try:
-                source = stack.enter_context(spool.open_source(key))
+                source = stack.enter_context(spool.open_source(key, grant))
                 found.append((read_open(source, now_us), source))
             except (NotFound, Damaged):
                 # Not found: it went to the store since the listing. Damaged: nothing whole is in it yet.
@@ -47,5 +48,5 @@ def growing(
 
 def growing_intervals(environment: Environment, spool: Spool, camera: CameraNumber, now_us: int) -> list[Interval]:
     """The time that those segments cover. Raises StoreError."""
-    with growing(environment, spool, camera, now_us) as found:
+    with growing(environment, spool, camera, now_us, system_grant("timeline")) as found:
         return [table.info.interval for table, _ in found]

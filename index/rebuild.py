@@ -35,6 +35,7 @@ from index.timeline import UNKNOWN, Timeline
 from index.writes import SegmentWriter
 from vault.clock import Clock, SystemClock
 from vault.errors import Refused, StreamvaultError, UsageError
+from vault.grant import system_grant
 from vault.ids import CameraId, CameraNumber, SegmentKey, camera_id
 from vault.media import GapBefore
 from vault.segment.read import read_closed
@@ -42,6 +43,7 @@ from vault.spool import Spool
 from vault.store.bound import marker_of
 from vault.store.interface import ObjectStore
 from vault.store.local import LocalStore
+from vault.store.segments import open_segment
 from vault.timebase import MAX_US, Interval
 
 LOST: Final = "lost with the index"
@@ -167,7 +169,8 @@ def _id_of(number: CameraNumber, row: SegmentRow | None, store: ObjectStore, spo
     try:
         if row is None:
             raise UsageError("nothing to ask")
-        with store.open(row.key.object_key) if row.place is Place.STORE else spool.open_source(row.key) as source:
+        grant, stored = system_grant("rebuild"), row.place is Place.STORE
+        with open_segment(store, row.key, grant) if stored else spool.open_source(row.key, grant) as source:
             return camera_id(read_closed(source).info.head.camera_id)
     except StreamvaultError:
         return camera_id(f"camera-{number}")

@@ -16,9 +16,11 @@ from index.restoring import Progress, put_progress
 from index.rows import KEY, NewRow, Place, sequence_of
 from index.writes import SegmentWriter, epoch_of
 from vault.errors import Damaged, NotFound, StreamvaultError, UsageError
+from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.spool import Spool
 from vault.store.interface import ObjectStore
+from vault.store.segments import open_segment
 from vault.timebase import US
 
 PREFIX = "segments/"
@@ -87,7 +89,7 @@ class ScanStep:
             if known:
                 continue
             try:
-                with spool.open_source(key) as source:
+                with spool.open_source(key, system_grant("rebuild")) as source:
                     self._new.append(closed_row(key, source, hash_bytes=self._hash))
             except StreamvaultError:
                 self.open_files += 1
@@ -124,7 +126,7 @@ class ScanStep:
     def _newcomer(self, name: str) -> None:
         try:
             key = SegmentKey.parse(name)
-            with self._store.open(name) as source:
+            with open_segment(self._store, key, system_grant("rebuild")) as source:
                 self._new.append(closed_row(key, source, hash_bytes=self._hash))
         except (Damaged, NotFound, UsageError) as error:
             self._progress.refused.append((name, str(error)))

@@ -15,8 +15,10 @@ from index.repair import Action, Item, Lost, Orphan, Plan
 from index.rows import CAMERA, Place, SegmentRow, State, Usage, key_of_pending, pending_key, segment_key
 from index.writes import SegmentWriter, sum_of, usage_of
 from vault.errors import Damaged, NotFound, UsageError
+from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.store.interface import ObjectStat
+from vault.store.segments import open_segment
 
 _EVERY = 1_000
 
@@ -46,7 +48,7 @@ def _orphan(node: Node, stat: ObjectStat, before_us: int) -> Orphan | None:
     if stat.modified_us <= before_us:
         # What is younger stays in any case, and need not be read.
         try:
-            with node.store.open(stat.key) as source:
+            with open_segment(node.store, key, system_grant("repair")) as source:
                 closed_table(key, source)
         except NotFound:
             return None

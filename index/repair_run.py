@@ -13,8 +13,10 @@ from index.outbox import actor_here, record
 from index.repair import LOST, Action, Item, Plan
 from index.rows import NewRow, Place, segment_key
 from vault.errors import Refused, StreamvaultError
+from vault.grant import system_grant
 from vault.ids import SegmentKey
 from vault.ledger.entry import Kind, NewEntry
+from vault.store.segments import open_segment
 
 _BATCH = 200
 _ON_RECORD = (Action.ADOPT, Action.DELETE, Action.GAP)
@@ -68,8 +70,9 @@ def _adopt(node: Node, items: list[Item]) -> Refusals:
     rows: list[NewRow] = []
     for item in items:
         try:
-            with node.store.open(item.id) as source:
-                rows.append(closed_row(SegmentKey.parse(item.id), source))
+            key = SegmentKey.parse(item.id)
+            with open_segment(node.store, key, system_grant("repair")) as source:
+                rows.append(closed_row(key, source))
         except StreamvaultError as error:
             if error.retryable:
                 raise

@@ -19,11 +19,11 @@ from ingest.closer import Keep
 from vault.clock import Clock
 from vault.config import Config
 from vault.errors import NotFound, StreamvaultError
+from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.logs import Log
 from vault.retain import min_until_us
 from vault.segment.recover import recover
-from vault.source import FileSource
 from vault.spool import Spool
 
 log = Log("ingest.adopter")
@@ -95,7 +95,7 @@ class Adopter:
         if not current and key.epoch >= self._catalog.epoch(key.camera):
             # Somebody records under it, or is about to commit it.
             return None
-        fd = self._spool.open_for_repair(key)
+        fd = self._spool.open_for_repair(key, system_grant("adopt"))
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,7 +120,7 @@ class Adopter:
             self._spool.remove(key)
             done.emptied.append(key)
             return None
-        with FileSource(path) as source:
+        with self._spool.open_source(key, system_grant("adopt")) as source:
             return closed_row(key, source)
 
     def _commit(self, rows: list[NewRow], done: Adopted) -> None:

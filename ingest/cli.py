@@ -70,6 +70,10 @@ def demo(session: Session, log_level: str) -> None:
     click.echo(f"stopped; what was recorded is in {data}")
 
 
+# Every look at footage is on record, at a demonstration's too.
+_OCCASION = "--purpose other --why 'first look' --case demo --destination here --person me --staff-number 0"
+
+
 def _say_what_to_try(data: Path, ids: list[str]) -> None:
     """The commands as they can be typed here: with the path of this very program where it is not on the PATH."""
     program = "streamvault" if shutil.which("streamvault") else os.path.relpath(sys.argv[0])
@@ -78,8 +82,9 @@ def _say_what_to_try(data: Path, ids: list[str]) -> None:
     for line in (
         "camera list",
         f"timeline {ids[0]} --from now-5m --to now",
-        f"clip {ids[0]} --from now-20s --to now-5s -o clip.mp4",
-        f"snapshot {ids[2]} --at now -o now.jpg",
+        f"clip {ids[0]} --from now-20s --to now-5s -o clip.mp4 {_OCCASION}",
+        f"snapshot {ids[2]} --at now -o now.jpg {_OCCASION}",
+        "ledger show",
         "index stat",
         "check",
     ):

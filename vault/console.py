@@ -249,15 +249,9 @@ def stop_on_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def output_file(path: Path, *, replace: bool) -> Iterator[int]:
-    """A descriptor to write the file `path` through: it appears whole under its name or not at all.
-
-    Mode 0600: it holds footage. `-` is for the caller. Raises UsageError when `path` is taken and `replace` is false, or is no
-    regular file (a device, a pipe, a symbolic link): replacing one would break what others do with it; StoreError, StoreFull.
-    """
-    from vault.files import FILE_MODE, store_error
-
+def check_output(path: Path, *, replace: bool) -> None:
+    """Raises UsageError when `path` is taken and `replace` is false, or is no regular file (a device, a pipe, a symbolic link):
+    replacing one would break what others do with it."""
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file in it")
     taken = os.path.lexists(path)
@@ -265,6 +259,17 @@ def output_file(path: Path, *, replace: bool) -> Iterator[int]:
         raise UsageError(f"{path}: is no regular file; name another one (-o - is standard output)")
     if taken and not replace:
         raise UsageError(f"{path}: is there already; name another file or say --force")
+
+
+@contextmanager
+def output_file(path: Path, *, replace: bool) -> Iterator[int]:
+    """A descriptor to write the file `path` through: it appears whole under its name or not at all.
+
+    Mode 0600: it holds footage. `-` is for the caller. Raises what `check_output` raises, StoreError, StoreFull.
+    """
+    from vault.files import FILE_MODE, store_error
+
+    check_output(path, replace=replace)
     temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)

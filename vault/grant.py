@@ -49,8 +49,7 @@ class Grant:
 
     def check(self, camera: CameraNumber, wanted: Interval) -> None:
         """Raises Refusal where the footage wanted is not within."""
-        if self.camera is not None and self.camera != camera:
-            raise Refusal(f"the grant of {self.holder} is for another camera than #{camera}", "camera", "Art. 14 (4)")
+        self.check_camera(camera)
         if wanted.start_us < self.window.start_us or wanted.end_us > self.window.end_us:
             raise Refusal(
                 f"the grant of {self.holder} reaches from {format_us(self.window.start_us)} to {format_us(self.window.end_us)}, and "
@@ -58,6 +57,17 @@ class Grant:
                 "window",
                 "Art. 14 (4)",
             )
+
+    def check_segment(self, camera: CameraNumber, whole: Interval) -> None:
+        """Of a segment that will be read in parts. Raises Refusal where nothing of it is within."""
+        self.check_camera(camera)
+        if not whole.overlaps(self.window):
+            raise Refusal(f"the grant of {self.holder} says nothing of {format_us(whole.start_us)}", "window", "Art. 14 (4)")
+
+    def check_camera(self, camera: CameraNumber) -> None:
+        """Raises Refusal where it is for another camera."""
+        if self.camera is not None and self.camera != camera:
+            raise Refusal(f"the grant of {self.holder} is for another camera than #{camera}", "camera", "Art. 14 (4)")
 
 
 def system_grant(part: str) -> Grant:

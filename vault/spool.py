@@ -17,6 +17,7 @@ from typing import Self
 
 from vault.errors import NotFound, UsageError
 from vault.files import FILE_MODE, Buffer, find_syncfs, make_folder, store_error, sync_folder, write_all
+from vault.grant import Grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.source import FileSource
 
@@ -99,8 +100,9 @@ class Spool:
         self._note(path.parent)
         return fd
 
-    def open_for_repair(self, key: SegmentKey) -> int:
-        """An existing file, open for reading and writing. Raises NotFound, StoreError. The caller owns the descriptor."""
+    def open_for_repair(self, key: SegmentKey, grant: Grant) -> int:
+        """An existing file, open for reading and writing. Raises Refusal, NotFound, StoreError. The caller owns the descriptor."""
+        grant.check_camera(key.camera)
         path = self.path_of(key)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -113,8 +115,10 @@ class Spool:
         self._note(path.parent)
         return fd
 
-    def open_source(self, key: SegmentKey) -> FileSource:
-        """A segment's file for reading. Raises NotFound (it may have moved to the store meanwhile), Damaged, StoreError."""
+    def open_source(self, key: SegmentKey, grant: Grant) -> FileSource:
+        """A segment's file for reading. Raises Refusal where the grant is for another camera, NotFound (it may have moved to the
+        store meanwhile), Damaged, StoreError."""
+        grant.check_camera(key.camera)
         return FileSource(self.path_of(key))
 
     def remove(self, key: SegmentKey) -> None:

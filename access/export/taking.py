@@ -71,7 +71,7 @@ class Taker:
         Raises Damaged that names the segment, Refusal, StoreFull, StoreError.
         """
         grant.check(camera.number, wanted)
-        with SourcePool(self.node.spool, self.node.store) as pool:
+        with SourcePool(self.node.spool, self.node.store, grant) as pool:
             reading = Reading(pool, self.works, self.allow_damaged)
             try:
                 parts, left_out = self._parts(grant, camera, wanted, reading)
@@ -128,7 +128,7 @@ class Taker:
             except NotFound:
                 continue
             clip_keys = {key.object_key for key in clip.sources}
-            pictures += [found for at_us in moments if (found := self._picture(camera, near, at_us, span)) is not None]
+            pictures += [found for at_us in moments if (found := self._picture(grant, camera, near, at_us, span)) is not None]
             intakes = [part.source for part in near if part.table.info.head.key.object_key in clip_keys]
             files.append(self._write_clip(camera, clip, [item for item in intakes if isinstance(item, Intake)], reading))
             notes += clip.notes
@@ -188,7 +188,7 @@ class Taker:
         sources = tuple(reading.found[key] for key in sorted(reading.found))
         return Piece(tuple(files), sources, tuple(left_out), (), tuple(offsets))
 
-    def _picture(self, camera: Camera, parts: Sequence[Part], at_us: int, span: Interval) -> Thumbnail | None:
+    def _picture(self, grant: Grant, camera: Camera, parts: Sequence[Part], at_us: int, span: Interval) -> Thumbnail | None:
         """A picture for the report; what cannot be decoded has none."""
         if not span.start_us <= at_us < span.end_us:
             return None
@@ -196,7 +196,9 @@ class Taker:
             clip = plan_clip(parts, Interval(at_us, min(at_us + _PICTURE_US, span.end_us)), earliest_us=span.start_us)
             if clip.size > MAX_INPUT_BYTES // 4:
                 return None
-            return Thumbnail(int(camera.number), clip.interval.start_us, decode_apart(clip.read(0, clip.size), "thumbnail"))
+            return Thumbnail(
+                int(camera.number), clip.interval.start_us, decode_apart(clip.read(0, clip.size), "thumbnail", grant)
+            )
         except (NotFound, Damaged, Refused):
             return None
 

@@ -23,6 +23,11 @@ FRAME_US = 40_000
 SEGMENT_US = FRAMES * FRAME_US
 GAP_US = 1_000_000
 
+SAID = (
+    "--purpose", "traffic", "--why", "collision at the gate", "--case", "9901-7", "--destination", "traffic police",
+    "--person", "first officer", "--staff-number", "9901",
+)  # fmt: skip
+
 Run = Callable[..., int]
 
 
@@ -32,7 +37,8 @@ def run(data_path: Path) -> Run:
     make_vault(data_path, [video_track(encode_h264(FRAMES))], START_US, ["store", "spool", "open"], gap_us=GAP_US)
 
     def call(*arguments: str) -> int:
-        return streamvault.run(["--data", str(data_path), *arguments])
+        said = SAID if arguments[0] in ("clip", "snapshot") else ()
+        return streamvault.run(["--data", str(data_path), *arguments, *said])
 
     return call
 

@@ -16,8 +16,10 @@ from access.decode import decode_apart, picture
 from tests.support.segments import make_segment, video_track
 from tests.support.streams import encode_h264, encode_h265
 from vault.errors import Damaged, Refused
+from vault.grant import system_grant
 from vault.media import Codec
 
+GRANT = system_grant("test")
 MOVIE = make_segment([video_track(encode_h264(5))]).closed_bytes
 
 
@@ -30,25 +32,25 @@ def size_of(still: bytes) -> tuple[int, int]:
 
 @pytest.mark.parametrize("form", ["jpeg", "png"])
 def test_a_picture_comes_out_of_a_movie(form: str) -> None:
-    assert size_of(decode_apart(MOVIE, form)) == (160, 96)
+    assert size_of(decode_apart(MOVIE, form, GRANT)) == (160, 96)
 
 
 def test_h265_is_decoded_too() -> None:
     movie = make_segment([video_track(encode_h265(5), Codec.H265)]).closed_bytes
-    assert size_of(decode_apart(movie, "png")) == (160, 96)
+    assert size_of(decode_apart(movie, "png", GRANT)) == (160, 96)
 
 
 @pytest.mark.parametrize("junk", [b"", b"junk" * 1000, MOVIE[:200], MOVIE[: len(MOVIE) // 2]])
 def test_junk_is_damaged_and_says_so_in_one_line(junk: bytes) -> None:
     with pytest.raises(Damaged, match="the picture cannot be decoded") as error:
-        decode_apart(junk, "jpeg")
+        decode_apart(junk, "jpeg", GRANT)
     assert len(str(error.value).splitlines()) == 1
 
 
 def test_a_movie_beyond_the_bound_is_not_given_to_a_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "MAX_INPUT_BYTES", 1000)
     with pytest.raises(Refused, match="at most 1,000"):
-        decode_apart(MOVIE, "jpeg")
+        decode_apart(MOVIE, "jpeg", GRANT)
 
 
 def test_a_process_that_takes_too_much_is_ended_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +58,7 @@ def test_a_process_that_takes_too_much_is_ended_and_said_so(monkeypatch: pytest.
     monkeypatch.setattr(decode, "_CPU_SECONDS", 0.05)
     monkeypatch.setattr(decode.subprocess, "run", _slow(decode.subprocess.run))
     with pytest.raises(Refused, match="given up"):
-        decode_apart(MOVIE, "jpeg")
+        decode_apart(MOVIE, "jpeg", GRANT)
 
 
 def _slow(run: object) -> object:
@@ -67,7 +69,7 @@ def _slow(run: object) -> object:
 def test_the_process_gets_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "geheim")
     monkeypatch.setattr(decode.subprocess, "run", _printing_environment(decode.subprocess.run))
-    assert b"geheim" not in decode_apart(MOVIE, "jpeg")
+    assert b"geheim" not in decode_apart(MOVIE, "jpeg", GRANT)
 
 
 def _printing_environment(run: object) -> object:
@@ -85,5 +87,5 @@ def test_flipped_bytes_give_a_picture_or_an_error_that_is_foreseen(at: int, junk
 
 def test_libavs_messages_do_not_reach_the_person(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Damaged):
-        decode_apart(MOVIE[:300] + os.urandom(500), "jpeg")
+        decode_apart(MOVIE[:300] + os.urandom(500), "jpeg", GRANT)
     assert capfd.readouterr().err == ""

@@ -15,7 +15,7 @@ import pytest
 
 from access.decode import picture
 from access.footage import Footage
-from access.snapshot import still
+from access.snapshot import still_at
 from index.node import Node, open_node
 from index.pins import Pins
 from tests.support.segments import START_US, Track, make_head, make_segment, video_track
@@ -25,12 +25,14 @@ from vault.clock import ManualClock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.errors import NotFound
+from vault.grant import system_grant
 from vault.ids import CameraNumber
 from vault.source import OpenSource
 from vault.store.memory import MemoryStore
 from vault.store.s3http import StoreAway
 from vault.timebase import US, Interval, format_us
 
+GRANT = system_grant("test")
 CAMERA = CameraNumber(1)
 FRAME_US = 40_000
 
@@ -51,7 +53,7 @@ def footage_of(node: Node) -> Footage:
 
 
 def starts(node: Node, wanted: Interval) -> list[int]:
-    with footage_of(node).parts(CAMERA, wanted) as parts:
+    with footage_of(node).parts(GRANT, CAMERA, wanted) as parts:
         return [part.start_us - START_US for part in parts]
 
 
@@ -67,13 +69,16 @@ class Away(MemoryStore):
 def test_while_the_store_is_away_it_is_said_what_can_be_shown(node: Node) -> None:
     footage = Footage(node.environment, node.spool, Away(), node.clock)
     wanted = Interval(START_US, START_US + 3 * LENGTH_US)
-    with pytest.raises(StoreAway, match="not there; while the store is away") as caught, footage.parts(CAMERA, wanted):
+    with pytest.raises(StoreAway, match="not there; while the store is away") as caught, footage.parts(GRANT, CAMERA, wanted):
         pass
     near = Interval(START_US + LENGTH_US, START_US + 3 * LENGTH_US)
     assert f"only {format_us(near.start_us)} to {format_us(near.end_us)} can be shown, from the spool" in str(caught.value)
-    with footage.parts(CAMERA, near) as parts:
+    with footage.parts(GRANT, CAMERA, near) as parts:
         assert len(parts) == 2
-    with pytest.raises(StoreAway, match="nothing of it can be shown"), footage.parts(CAMERA, Interval(START_US, START_US + 1)):
+    with (
+        pytest.raises(StoreAway, match="nothing of it can be shown"),
+        footage.parts(GRANT, CAMERA, Interval(START_US, START_US + 1)),
+    ):
         pass
 
 
@@ -90,7 +95,7 @@ def test_tails_that_are_read_several_at_a_time_come_in_order(data_path: Path) ->
                 return node.store.open(key)
 
         footage = Footage(node.environment, node.spool, Slow(), node.clock)
-        with footage.parts(CAMERA, Interval(START_US, START_US + 9 * LENGTH_US)) as parts:
+        with footage.parts(GRANT, CAMERA, Interval(START_US, START_US + 9 * LENGTH_US)) as parts:
             assert [part.start_us - START_US for part in parts] == [number * LENGTH_US for number in range(9)]
 
 
@@ -152,16 +157,16 @@ def part_of(track: Track, first: int, last: int) -> Track:
 def test_a_still_is_the_very_picture_that_stood_then(node: Node, segment: int, index: int) -> None:
     at_us = START_US + segment * LENGTH_US + index * FRAME_US
     for offset_us in (0, FRAME_US - 1):
-        found = still(footage_of(node), CAMERA, at_us + offset_us)
+        found = still_at(footage_of(node), GRANT, CAMERA, at_us + offset_us)
         assert found.at_us == at_us
         assert nearest(shown(found.movie), UNITS) == index
 
 
 def test_there_is_no_still_where_nothing_was_recorded(node: Node) -> None:
     with pytest.raises(NotFound):
-        still(footage_of(node), CAMERA, START_US - 1)
+        still_at(footage_of(node), GRANT, CAMERA, START_US - 1)
     with pytest.raises(NotFound):
-        still(footage_of(node), CAMERA, START_US + 3 * LENGTH_US)
+        still_at(footage_of(node), GRANT, CAMERA, START_US + 3 * LENGTH_US)
 
 
 def test_a_segment_without_a_key_frame_brings_those_before_it_along(data_path: Path) -> None:
@@ -173,13 +178,13 @@ def test_a_segment_without_a_key_frame_brings_those_before_it_along(data_path: P
             put_segment(node, CAMERA, [part], START_US + at * US, state="store", sequence=at)
         late = Interval(START_US + 2 * US + 10 * FRAME_US, START_US + 3 * US)
         assert starts(node, late) == [0, US, 2 * US]
-        assert nearest(shown(still(footage_of(node), CAMERA, late.start_us).movie), units) == 60
+        assert nearest(shown(still_at(footage_of(node), GRANT, CAMERA, late.start_us).movie), units) == 60
 
 
 def test_what_is_read_is_pinned_for_as_long_as_it_is_read(node: Node) -> None:
     pins = Pins(node.environment, node.clock)
     wanted = Interval(START_US, START_US + 1)
-    with Footage(node.environment, node.spool, node.store, node.clock, "clip").parts(CAMERA, wanted) as parts:
+    with Footage(node.environment, node.spool, node.store, node.clock, "clip").parts(GRANT, CAMERA, wanted) as parts:
         assert parts
         (pin,) = pins.all()
         assert pin.owner.startswith("clip")

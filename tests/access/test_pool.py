@@ -13,11 +13,14 @@ import pytest
 from access.pool import PooledSource, SourcePool
 from index.rows import Place, SegmentRow, State
 from vault.errors import Damaged
+from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.media import SegmentFlag
 from vault.source import ByteSource
 from vault.spool import Spool, append
 from vault.store.memory import MemoryStore
+
+GRANT = system_grant("test")
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def whole(source: ByteSource) -> bytes:
 
 
 def test_every_segment_is_read_right_whichever_were_closed_in_between(spool: Spool) -> None:
-    with SourcePool(spool, store_of(40), most=3) as pool:
+    with SourcePool(spool, store_of(40), GRANT, most=3) as pool:
         sources = [PooledSource(pool, row(number)) for number in range(40)]
         for order in (range(40), reversed(range(40)), [7, 7, 8, 7]):
             for number in order:
@@ -68,19 +71,19 @@ def test_every_segment_is_read_right_whichever_were_closed_in_between(spool: Spo
 
 
 def test_a_segment_that_moved_to_the_store_since_the_index_was_asked_is_found(spool: Spool) -> None:
-    with SourcePool(spool, store_of(1)) as pool:
+    with SourcePool(spool, store_of(1), GRANT) as pool:
         assert whole(PooledSource(pool, row(0, Place.SPOOL))) == body(0)
 
 
 def test_a_segment_that_is_still_in_the_spool_is_found(spool: Spool) -> None:
     spooled(spool, 0)
-    with SourcePool(spool, MemoryStore()) as pool:
+    with SourcePool(spool, MemoryStore(), GRANT) as pool:
         assert whole(PooledSource(pool, row(0, Place.SPOOL))) == body(0)
         assert whole(PooledSource(pool, row(0, Place.STORE))) == body(0)
 
 
 def test_a_segment_that_is_nowhere_is_named(spool: Spool) -> None:
-    with SourcePool(spool, MemoryStore()) as pool, pytest.raises(Damaged, match="neither spool nor store"):
+    with SourcePool(spool, MemoryStore(), GRANT) as pool, pytest.raises(Damaged, match="neither spool nor store"):
         whole(PooledSource(pool, row(5)))
 
 
@@ -88,7 +91,7 @@ def test_few_descriptors_are_open_at_a_time(spool: Spool) -> None:
     for number in range(20):
         spooled(spool, number)
     before = len(os.listdir("/proc/self/fd"))
-    with SourcePool(spool, MemoryStore(), most=4) as pool:
+    with SourcePool(spool, MemoryStore(), GRANT, most=4) as pool:
         for number in range(20):
             whole(PooledSource(pool, row(number, Place.SPOOL)))
             assert len(os.listdir("/proc/self/fd")) <= before + 4
@@ -97,7 +100,7 @@ def test_few_descriptors_are_open_at_a_time(spool: Spool) -> None:
 
 def test_an_open_segment_is_read_on_after_its_name_is_gone(spool: Spool) -> None:
     spooled(spool, 0)
-    with SourcePool(spool, MemoryStore()) as pool:
+    with SourcePool(spool, MemoryStore(), GRANT) as pool:
         source = PooledSource(pool, row(0, Place.SPOOL))
         assert source.read(0, 7) == body(0)[:7]
         spool.remove(key(0))
@@ -107,7 +110,11 @@ def test_an_open_segment_is_read_on_after_its_name_is_gone(spool: Spool) -> None
 def test_threads_share_a_small_pool_without_reading_each_others_bytes(spool: Spool) -> None:
     for number in range(30):
         spooled(spool, number)
-    with closing(MemoryStore()) as store, SourcePool(spool, store, most=2) as pool, ThreadPoolExecutor(8) as threads:
+    with (
+        closing(MemoryStore()) as store,
+        SourcePool(spool, store, GRANT, most=2) as pool,
+        ThreadPoolExecutor(8) as threads,
+    ):
         wanted = [number % 30 for number in range(600)]
         found = threads.map(lambda number: whole(PooledSource(pool, row(number, Place.SPOOL))), wanted)
         assert list(found) == [body(number) for number in wanted]

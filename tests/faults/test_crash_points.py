@@ -30,6 +30,7 @@ from index.node import Node
 from index.rows import Place, State
 from tests.support.node import ROOT, findings_of
 from tests.support.short_life import REFUSED, go_on
+from vault.grant import system_grant
 from vault.ids import SegmentKey
 from vault.timebase import US
 
@@ -90,7 +91,7 @@ def assert_kept(node: Node, life: Life) -> None:
             assert row.blake3.hex() == what["blake3"]
             if row.state is State.COMMITTED:
                 stored = row.place is Place.STORE
-                with node.store.open(key.object_key) if stored else node.spool.open_source(key) as source:
+                with node.store.open(key.object_key) if stored else node.spool.open_source(key, system_grant("test")) as source:
                     assert digest_of(source) == row.blake3
 
 

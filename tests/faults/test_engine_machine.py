@@ -43,6 +43,7 @@ from vault.clock import ManualClock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.errors import NotFound, StoreError, StreamvaultError
+from vault.grant import system_grant
 from vault.ids import SegmentKey
 from vault.media import SegmentFlag, SegmentHead
 from vault.segment.build import TrackRun
@@ -268,7 +269,9 @@ class Machine(RuleBasedStateMachine):
         assert row is not None, f"{key} was acknowledged"
         assert row.blake3 == digest
         stored = row.place is Place.STORE
-        with self.node.store.open(key.object_key) if stored else self.node.spool.open_source(key) as source:
+        with (
+            self.node.store.open(key.object_key) if stored else self.node.spool.open_source(key, system_grant("test")) as source
+        ):
             assert digest_of(source) == digest
 
     def compare_registry(self) -> None:

@@ -27,6 +27,7 @@ from tests.support.disks import PowerCutDisk, power_cut_disk
 from tests.support.node import TestNode, alive, end, epoch_of, wait_until
 from tests.support.probe import decode_errors
 from vault.errors import NotFound
+from vault.grant import system_grant
 from vault.ids import SegmentKey
 from vault.timebase import US
 
@@ -80,7 +81,11 @@ def assert_acknowledged_is_there(node: TestNode, names: list[str], known: set[Se
             assert row is not None, f"{key} was acknowledged and is not there"
             if key not in known:
                 stored = row.place is Place.STORE
-                with opened.store.open(key.object_key) if stored else opened.spool.open_source(key) as source:
+                with (
+                    opened.store.open(key.object_key)
+                    if stored
+                    else opened.spool.open_source(key, system_grant("test")) as source
+                ):
                     assert digest_of(source) == row.blake3 == digest
             known.add(key)
     # Since when nobody recorded is for the next start to say (I6).

@@ -13,6 +13,7 @@ from index.alarms import Alarms
 from tests.support.node import SPEC, TestNode, wait_until
 from tests.support.s3servers import KEYS, Server, server
 from vault.errors import StoreError
+from vault.grant import system_grant
 from vault.ids import SegmentKey
 from vault.segment.read import read_closed
 from vault.splice.plan import plan_clip
@@ -62,10 +63,13 @@ def test_an_outage_at_twenty_cameras_loses_nothing_and_the_spool_drains(bucket: 
         number = node.numbers[0]
         waiting = [row.interval for row in opened.catalog.pending(500) if row.key.camera == number]
         near = Interval(waiting[0].start_us, waiting[-1].end_us)
-        with footage.parts(number, near) as parts:
+        with footage.parts(system_grant("test"), number, near) as parts:
             assert plan_clip(parts, near).size > 1000
         before = Interval(near.start_us - 30 * US, near.end_us)
-        with pytest.raises(StoreError, match="can be shown, from the spool"), footage.parts(number, before):
+        with (
+            pytest.raises(StoreError, match="can be shown, from the spool"),
+            footage.parts(system_grant("test"), number, before),
+        ):
             pass
     bucket.again()
     wait_until(lambda: rows(node)[1] <= CAMERAS, 90, f"an empty spool; the log says\n{node.log[-3000:]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -81,7 +82,9 @@ def test_the_demo_records_four_cameras_that_its_commands_can_read_while_it_runs(
     data = str(data_path)
     with process("--data", data, "demo") as demo:
         assert demo.stdout is not None
-        said = [demo.stdout.readline() for _ in range(5)]
+        said = [demo.stdout.readline() for _ in range(8)]
+        # As it can be pasted: what stands behind the file's name is asked for.
+        occasion = shlex.split(said[3].strip().partition("clip.mp4 ")[2])
         assert "cam-1, cam-2, cam-3, cam-4" in said[0]
         assert re.search(r"timeline cam-1 --from now-5m --to now$", said[2])
         for camera in ("cam-1", "cam-2", "cam-3", "cam-4"):
@@ -92,7 +95,20 @@ def test_the_demo_records_four_cameras_that_its_commands_can_read_while_it_runs(
         end = view["runs"][-1]["end"]
         clip = tmp_path / "clip.mp4"
         start = parse_time(end, 0) - 4 * US
-        about = read(capsys, "--data", data, "clip", "cam-1", "--from", view["runs"][-1]["start"], "--to", end, "-o", str(clip))
+        about = read(
+            capsys,
+            "--data",
+            data,
+            "clip",
+            "cam-1",
+            "--from",
+            view["runs"][-1]["start"],
+            "--to",
+            end,
+            "-o",
+            str(clip),
+            *occasion,
+        )
         assert about["size_bytes"] == clip.stat().st_size
         assert start > parse_time(about["start"], 0)
         checked = subprocess.run(
@@ -100,7 +116,7 @@ def test_the_demo_records_four_cameras_that_its_commands_can_read_while_it_runs(
         )
         assert checked.stderr == b""
         still = tmp_path / "now.jpg"
-        shown = read(capsys, "--data", data, "snapshot", "cam-3", "--at", "now", "-o", str(still))
+        shown = read(capsys, "--data", data, "snapshot", "cam-3", "--at", "now", "-o", str(still), *occasion)
         assert still.read_bytes()[:2] == b"\xff\xd8"
         assert shown["size_bytes"] == still.stat().st_size
     assert streamvault.run(["--data", data, "check", "--level", "hash"]) == 0

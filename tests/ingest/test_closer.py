@@ -14,6 +14,7 @@ from ingest.writer import OpenFile, Writer
 from tests.support.index_vault import ALAW, Vault, open_vault
 from vault.config import Retention
 from vault.errors import StoreError
+from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.media import SegmentFlag, SegmentHead
 from vault.segment.build import TrackRun
@@ -77,7 +78,7 @@ def test_a_segment_is_committed_after_its_closing_and_then_its_header_are_durabl
     assert b"free" in path.read_bytes()[:64], "its header waits for the sync of its closing"
     bench.closer.cycle()
     assert bench.committed(key)
-    with bench.vault.spool.open_source(key) as source:
+    with bench.vault.spool.open_source(key, system_grant("test")) as source:
         assert read_closed(source).info.end_us == START_US + US
 
 

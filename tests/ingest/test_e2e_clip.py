@@ -12,6 +12,7 @@ from ingest.simulate.live import LiveOptions, LiveSpec, start_live
 from tests.support.node import wait_until
 from tests.support.station import station
 from vault.clock import SystemClock
+from vault.grant import system_grant
 from vault.splice.plan import plan_clip
 from vault.timebase import US, Interval
 
@@ -29,7 +30,7 @@ def test_live_pictures_are_where_their_own_clock_says(tmp_path: Path) -> None:
             wait_until(lambda: made.status("cam-1")["recorded_to_us"] > wanted.end_us + US, 20, "the range recorded")
             with made.open() as node:
                 footage = Footage(node.environment, node.spool, node.store, node.clock)
-                with footage.parts(made.numbers["cam-1"], wanted) as parts:
+                with footage.parts(system_grant("test"), made.numbers["cam-1"], wanted) as parts:
                     clip = plan_clip(parts, wanted)
                     path = tmp_path / "clip.mp4"
                     path.write_bytes(b"".join(clip.chunks()))

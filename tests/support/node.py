@@ -36,6 +36,7 @@ from tests.support.simulate import loop_cache
 from vault.clock import SystemClock
 from vault.config import Config, Store
 from vault.datafolder import DataFolder
+from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.segment.read import read_open
 from vault.timebase import US, Interval
@@ -237,7 +238,11 @@ class TestNode:
             for key in sorted(stored | waiting):
                 if key.camera != number:
                     continue
-                with node.store.open(key.object_key) if key in stored else node.spool.open_source(key) as source:
+                with (
+                    node.store.open(key.object_key)
+                    if key in stored
+                    else node.spool.open_source(key, system_grant("test")) as source
+                ):
                     if source.size < 2000:
                         continue
                     table = read_open(source, 0)

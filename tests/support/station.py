@@ -33,6 +33,7 @@ from vault.clock import SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.errors import NotFound
+from vault.grant import system_grant
 from vault.ids import SegmentKey
 from vault.media import SegmentTable
 from vault.segment.read import read_open
@@ -186,7 +187,11 @@ class Station:
                 inside = key in stored
                 path = self.folder.path / "store" / key.object_key if inside else node.spool.path_of(key)
                 try:
-                    with node.store.open(key.object_key) if inside else node.spool.open_source(key) as source:
+                    with (
+                        node.store.open(key.object_key)
+                        if inside
+                        else node.spool.open_source(key, system_grant("test")) as source
+                    ):
                         table = read_open(source, 0)
                         tracks = [list(_units(source, track)) for track in table.tracks]
                 except NotFound:

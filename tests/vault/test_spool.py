@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from tests.support.disks import as_nobody, small_disk
 from vault.errors import NotFound, StoreError, StoreFull
+from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.spool import Spool, append, overwrite
+
+GRANT = system_grant("test")
 
 
 def key(camera: int = 9901, start_us: int = 1_795_368_653_856_688, epoch: int = 1, sequence: int = 0) -> SegmentKey:
@@ -225,7 +228,7 @@ def test_any_file_name_is_a_key_or_odd_and_stops_nothing(tmp_path_factory: pytes
 def test_an_open_file_is_read_as_far_as_it_is_written(spool: Spool) -> None:
     fd = spool.create(key())
     size = append(fd, 0, [b"opening"])
-    with spool.open_source(key()) as source:
+    with spool.open_source(key(), GRANT) as source:
         assert source.read(0, source.size) == b"opening"
         append(fd, size, [b"fragment"])
         assert source.refresh() == 15
@@ -234,9 +237,9 @@ def test_an_open_file_is_read_as_far_as_it_is_written(spool: Spool) -> None:
         assert source.read(0, 4) == b"open"
     os.close(fd)
     with pytest.raises(NotFound):
-        spool.open_source(key())
+        spool.open_source(key(), GRANT)
     with pytest.raises(NotFound):
-        spool.open_for_repair(key())
+        spool.open_for_repair(key(), GRANT)
     spool.remove(key())
 
 
@@ -244,7 +247,7 @@ def test_a_file_opened_for_repair_can_be_cut_and_written(spool: Spool) -> None:
     fd = spool.create(key())
     append(fd, 0, [b"whole", b"torn"])
     os.close(fd)
-    fd = spool.open_for_repair(key())
+    fd = spool.open_for_repair(key(), GRANT)
     os.ftruncate(fd, 5)
     append(fd, 5, [b"closing"])
     os.close(fd)

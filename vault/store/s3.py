@@ -35,7 +35,7 @@ from vault.store.s3client import DELETE_TOGETHER, Answer, S3Client
 from vault.store.s3features import Checksum, Features, find_features
 from vault.store.s3http import StoreAway
 from vault.store.s3lock import Term
-from vault.store.s3source import S3Source, open_source
+from vault.store.s3source import S3Source, open_object
 from vault.timebase import US
 
 PIECE_BYTES = 120 * 1024
@@ -170,7 +170,7 @@ class S3Store:
         return Answer(answer.status, answer.headers, b"", "NoSuchBucket") if answer.status == 404 else answer
 
     def _open(self, key: str) -> S3Source:
-        return open_source(self.client, self.prefix + key, key)
+        return open_object(self.client, self.prefix + key, key)
 
     def _content(
         self, key: str, size_bytes: int, pieces: Callable[[], Iterator[bytes | memoryview]], digest: bytes | None

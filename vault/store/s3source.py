@@ -66,7 +66,7 @@ class S3Source:
         self.close()
 
 
-def open_source(client: S3Client, name: str, key: str) -> S3Source:
+def open_object(client: S3Client, name: str, key: str) -> S3Source:
     """Open the object `name`; `key` is for messages. One request. Raises NotFound, StoreError."""
     doing = f"opening {key}"
     wanted = {"Range": f"bytes=-{TAIL_BYTES}"}
