@@ -23,6 +23,7 @@ from typing import Final, Self
 
 from access.package.custody import Custody, MediaFile, custody_json, export_id
 from access.package.durable import append_line, place, remove_below
+from access.package.report import Thumbnail, page
 from access.package.seal import MANIFEST, Sealer, seal
 from vault.errors import Damaged, UsageError
 from vault.files import FILE_MODE, Buffer, make_folder, store_error, sync_folder, write_all
@@ -34,15 +35,6 @@ NOTES: Final = "media.jsonl"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}/[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _SMALL_BYTES = 128 * 1024
 """Below it another thread costs more than it saves."""
-
-
-@dataclass(frozen=True, slots=True)
-class Thumbnail:
-    """A picture for the report: JPEG, at most some tens of kB."""
-
-    camera: int
-    at_us: int
-    jpeg: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +183,7 @@ class PackageBuilder:
         for made in named:
             if finished.get(made.path.removeprefix(MEDIA)) != made:
                 raise Damaged(f"export {custody.export}: {made.path} is not the file that was written; export it again")
-        texts = {"data/custody.json": custody_json(custody)}
+        texts = {"data/custody.json": custody_json(custody), "data/report.html": page(custody, thumbnails)}
         try:
             make_folder(self.package / "data")
             for path, data in texts.items():

@@ -17,7 +17,7 @@ from typing import Final
 
 from access.package.cipher import Encryption, check_password, new_password
 from access.package.seal import SIGNATURE
-from access.package.verify import TAR_END, tar_header
+from access.package.verifier.forms import TAR_END, tar_header
 from vault.errors import NotFound, UsageError
 from vault.files import FILE_MODE, FOLDER_MODE, Buffer, store_error, sync_folder, write_all
 

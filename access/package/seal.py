@@ -9,10 +9,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, Protocol
 
+from access.package.bundle import verifier
 from access.package.durable import place, remove_below
 from vault.errors import Busy, Damaged, UsageError
 from vault.files import make_folder, sync_folder
@@ -76,7 +76,7 @@ def seal(package: Path, proofs: Sequence[Proof], signer: Sealer, succession: byt
         MANIFEST: manifest,
         "proof/checkpoint": _one_note(proofs),
         "proof/public.pem": signer.public_pem,
-        "verify.py": (files("access.package") / "verify.py").read_bytes(),
+        "verify.py": verifier(),
         **_proof_files(proofs),
     }
     if succession:

@@ -13,7 +13,6 @@ from access.package.seal import prove_together
 from vault.ids import CameraId, CameraNumber, SegmentKey
 from vault.ledger.entry import Kind, NewEntry
 from vault.ledger.ledger import Ledger
-from vault.signing.filekey import create_signer, read_signer
 from vault.timebase import US, Interval
 
 BEGIN_US = 1_780_000_000 * US
@@ -29,12 +28,13 @@ class Installation:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.key_file = self.folder / "ledger.key"
-        if not self.key_file.exists():
-            create_signer(self.key_file)
-        self.ledger = Ledger(self.folder / "ledger", self.key_file)
-        self.signer = read_signer(self.key_file)
+        (self.folder / "keys").mkdir(exist_ok=True)
+        self.ledger = Ledger(self.folder / "ledger", self.folder / "keys" / "ledger.key")
         self.ledger.append([NewEntry(Kind.POLICY, "someone", {}, {"n": n}) for n in range(5)])
+
+    @property
+    def fingerprint(self) -> str:
+        return self.ledger.signer().fingerprint
 
     def export(
         self, custody: Custody | None = None, media: Mapping[int, bytes] | None = None, *, said: Custody | None = None
@@ -52,7 +52,9 @@ class Installation:
         payload = builder.close_payload(custody)
         sequences += self.ledger.append([ledger_entry(told, Outcome.DONE, payload)]).sequences
         self.ledger.append([NewEntry(Kind.POLICY, "someone", {}, {"n": n}) for n in range(3)])
-        return builder.seal(prove_together(self.ledger, sequences), self.signer)
+        return builder.seal(
+            prove_together(self.ledger, sequences), self.ledger.signer(), self.ledger.succession().note.encode()
+        )
 
 
 def ledger_entry(custody: Custody, outcome: Outcome, payload: Payload | None = None) -> NewEntry:

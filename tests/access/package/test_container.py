@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from access.package.container import Form, deliver, package_files
-from access.package.verify import tar_header
+from access.package.verifier.forms import tar_header
 from tests.support.packages import Installation
 from vault.errors import NotFound, UsageError
 

@@ -1,0 +1,121 @@
+"""The command `verify`: what the verifier in a package does, and whether this installation's ledger still goes on from the package.
+
+The looking itself is `access/package/verifier`, and so is what is said of it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vault.console import Session, json_option, pass_session, print_json, progress
+from vault.errors import Damaged, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from access.package.verifier.command import Verdict
+    from vault.ledger.ledger import Ledger
+
+
+@click.command()
+@click.argument("package", type=click.Path(path_type=Path))
+@click.option(
+    "--key", "keys", multiple=True, metavar="KEY",
+    help="Trust this key only: its fingerprint, or the file with its public key. May be repeated.  [default: the data folder's own]",
+)  # fmt: skip
+@click.option(
+    "--succession", type=click.Path(path_type=Path), help="The file that shows how the keys of its office followed each other."
+)
+@click.option(
+    "--password-file", help="Where the password of an encrypted package is; - is standard input. Else it is asked for."
+)
+@json_option
+@pass_session
+def verify(
+    session: Session, package: Path, keys: tuple[str, ...], succession: Path | None, password_file: str | None, as_json: bool
+) -> int:
+    """Verify a package that was handed out: a folder, a .tar, or a .tar.enc.
+
+    As verify.py in the package does. Beside the data folder it came from, whether the ledger still holds what it held then.
+    Exit code 8 for a package that was damaged or changed, 4 for one of another installation, 7 where it could not be looked at.
+    """
+    from access.package.verifier.command import NoPassword, ask, content, examine, pin, told
+
+    try:
+        pins = {pin(text) for text in keys}
+        known = content(str(succession)) if succession else b""
+    except (OSError, ValueError) as error:
+        raise UsageError(f"what --key or --succession names cannot be read: {error}") from None
+    ledger = _own_ledger(session)
+    if ledger is not None and not pins:
+        own = ledger.succession()
+        pins = {span.public.fingerprint for span in own.spans}
+        known = known or own.note.encode()
+    lock = threading.Lock()
+    with progress(session, "verifying", _bytes(package)) as line:
+
+        def more(count: int) -> None:
+            with lock:
+                line.advance(count)
+
+        try:
+            verdict = examine(str(package), pins, lambda: ask(password_file), more, known)
+        except NoPassword as error:
+            raise UsageError(str(error)) from None
+    if ledger is not None:
+        verdict = _grown(verdict, ledger)
+    if as_json:
+        print_json(verdict.document())
+    else:
+        click.echo("\n".join(told(verdict, str(package))))
+    return verdict.exit_code
+
+
+def _own_ledger(session: Session) -> Ledger | None:
+    """The ledger of the data folder, where there is one. Raises what opening it raises."""
+    from vault.datafolder import DataFolder
+    from vault.ledger.ledger import Ledger
+
+    try:
+        folder = DataFolder.open(session.data_path)
+    except NotFound:
+        if session.data is not None:
+            raise
+        return None
+    return Ledger(folder.ledger, folder.signing_keys(session.config(folder)), session.clock)
+
+
+def _grown(verdict: Verdict, ledger: Ledger) -> Verdict:
+    """With what this installation's ledger says of the package's checkpoint; another ledger's is not its to judge."""
+    from access.package.verifier.forms import Finding
+    from vault.ledger.checkpoint import parse_note
+
+    try:
+        signed = parse_note(str(verdict.facts.get("checkpoint", "")))
+    except Damaged:
+        return verdict
+    if signed.checkpoint.origin != ledger.succession().origin:
+        return verdict
+    try:
+        ledger.prove_growth(signed.checkpoint)
+    except (Damaged, NotFound) as error:
+        return verdict._replace(findings=[*verdict.findings, Finding("ledger", "", str(error))])
+    return verdict
+
+
+def _bytes(package: Path) -> int | None:
+    """How much there is to read, as far as it can be told."""
+    try:
+        if not package.is_dir():
+            return package.stat().st_size
+        return sum(
+            entry.stat(follow_symlinks=False).st_size for folder, _, _ in os.walk(package) for entry in os.scandir(folder)
+        )
+    except OSError:
+        return None
+
+
+COMMANDS: tuple[click.Command, ...] = (verify,)
