@@ -12,6 +12,7 @@ import click
 from index.alarm_cli import alarm
 from index.camera_cli import camera, open_session
 from index.hold_cli import hold
+from index.key_cli import key as signing_key
 from index.ledger_cli import ledger
 from index.repair_cli import repair
 from index.site_cli import site
@@ -201,4 +202,4 @@ for _group, _commands in ((camera, (import_cameras, export_cameras)), (site, (im
     for _command in _commands:
         _group.add_command(_command)
 
-COMMANDS: tuple[click.Command, ...] = (init, check, repair, index, camera, site, hold, ledger, alarm)
+COMMANDS: tuple[click.Command, ...] = (init, check, repair, index, camera, site, hold, ledger, signing_key, alarm)

@@ -1,4 +1,5 @@
-"""What is kept of the ledger outside its folder: the newest checkpoint in the index, some in the store; and how far the outbox is.
+"""What is kept of the ledger outside its folder: the newest checkpoint in the index, some in the store, there the statements of
+succession too; and how far the outbox is.
 
 By these a ledger that was cut back is found. The one in the index only ever grows. Whether the ledger's files agree with it is
 `vault.ledger.ledger`'s to say.
@@ -12,15 +13,16 @@ from typing import Final
 
 from index.environment import Environment, ReadTxn, Table, WriteTxn
 from vault.errors import Damaged
-from vault.ledger.checkpoint import MAX_NOTE_BYTES, Checkpoint, SignedCheckpoint, parse_note
+from vault.ledger.checkpoint import Checkpoint, SignedCheckpoint, parse_note
+from vault.ledger.succession import MAX_STATEMENT_BYTES, MAX_STATEMENTS, Succession
 from vault.ledger.verify import Anchor
 from vault.store.interface import ObjectStore
 
 PREFIX: Final = "ledger/"
-"""Of the checkpoints' keys in the store."""
+"""Of the checkpoints' and statements' keys in the store."""
 
 MAX_STORED: Final = 100
-"""Of the checkpoints in the store, so many are compared: those of some days."""
+"""Of the checkpoints in the store, so many are compared: those of some days. Of statements all are, of which there are few."""
 
 _CHECKPOINT = b"ledger-checkpoint"
 _DRAINED = b"ledger-drained"
@@ -84,6 +86,12 @@ def object_key(signed: SignedCheckpoint) -> str:
     return f"{PREFIX}{signed.checkpoint.origin}/{signed.checkpoint.size:012d}.txt"
 
 
+def keep_succession(store: ObjectStore, succession: Succession) -> None:
+    """Put every statement into the store. What is there already stays; another one of the same number is refused there."""
+    for one in succession.statements:
+        store.put_bytes(f"{PREFIX}{succession.origin}/keys/{one.statement.number:06d}.txt", one.note.encode())
+
+
 def _is_old(txn: ReadTxn, signed: SignedCheckpoint) -> bool:
     """Whether one that is not older is kept already."""
     kept = anchor(txn)
@@ -98,11 +106,13 @@ def index_anchors(environment: Environment) -> list[Anchor]:
 
 
 def stored_anchors(store: ObjectStore) -> list[Anchor]:
-    """The newest of the checkpoints in the store, for `vault.ledger.verify`. Raises StoreError."""
-    newest = sorted(store.list(PREFIX), key=lambda entry: entry.key.rpartition("/")[2])[-MAX_STORED:]
+    """The newest of the checkpoints in the store, and the statements of succession, for `vault.ledger.verify`. Raises StoreError."""
+    entries = sorted(store.list(PREFIX), key=lambda entry: entry.key.rpartition("/")[2])
+    statements = [entry for entry in entries if "/keys/" in entry.key][:MAX_STATEMENTS]
+    checkpoints = [entry for entry in entries if "/keys/" not in entry.key]
     found = []
-    for entry in newest:
+    for entry in (*statements, *checkpoints[-MAX_STORED:]):
         with store.open(entry.key) as source:
-            note = source.read(0, min(source.size, MAX_NOTE_BYTES + 1)).decode("utf-8", "replace")
+            note = source.read(0, min(source.size, MAX_STATEMENT_BYTES + 1)).decode("utf-8", "replace")
         found.append(Anchor(f"the store, {entry.key}", note))
     return found

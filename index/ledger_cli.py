@@ -100,6 +100,7 @@ def verify(session: Session, trusted: tuple[str, ...], as_json: bool) -> None:
     from index.ledger_anchor import index_anchors, stored_anchors
     from vault.ledger.verify import Report
     from vault.ledger.verify import verify as verify_ledger
+    from vault.ledger.verify_keys import is_statement
     from vault.signing.signer import fingerprint_of
 
     fingerprints = [fingerprint_of(text) for text in trusted]
@@ -124,7 +125,7 @@ def verify(session: Session, trusted: tuple[str, ...], as_json: bool) -> None:
                 done = seen
 
             report = verify_ledger(node.folder.ledger, node.ledger.keys, anchors, tell, fingerprints)
-    _print(report, len(anchors), as_json)
+    _print(report, sum(not is_statement(anchor.note) for anchor in anchors), as_json)
     if report.findings:
         raise Damaged(
             f"the ledger is not what was signed: {counted(len(report.findings), 'finding')}; the list above says where"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from index.alarms import Alarms
-from index.ledger_anchor import anchor, keep_anchor, object_key
+from index.ledger_anchor import anchor, keep_anchor, keep_succession, object_key
 from index.node import Node
 from index.register import Register
 from index.visits import Visits
@@ -120,5 +120,6 @@ class Bookkeeper:
     def _keep_in_store(self) -> None:
         newest = self._ledger.newest()
         if newest is not None and newest != self._stored:
+            keep_succession(self._store, self._ledger.succession())
             self._store.put_bytes(object_key(newest), newest.note.encode())
             self._stored = newest

@@ -26,6 +26,7 @@ ENGINES = {
     "minio": {"vault/store/s3client.py"},
     "cryptography": {"vault/secrets.py", "vault/signing/ed25519.py", "access/package/cipher.py"},
     "pkcs11": {"vault/signing/token.py"},
+    "segno": {"vault/signing/qr.py"},
     "prometheus_client": {"ingest/metrics.py"},
     "pyarrow": {"retention/parquet.py"},
     "matplotlib": {"retention/chart.py"},

@@ -25,4 +25,6 @@ _PACKAGES = {
     "cvlc": "vlc",
     "promtool": "prometheus",
     "rsyslogd": "rsyslog rsyslog-gnutls",
+    "softhsm2-util": "softhsm2",
+    "zbarimg": "zbar-tools",
 }

@@ -181,7 +181,11 @@ def test_openssl_alone_confirms_a_checkpoint_as_the_document_says(tmp_path: Path
     ledger = new_ledger(tmp_path)
     fill(ledger, 9, 4)
     document = (ROOT / "vault" / "ledger" / "FORMAT.md").read_text()
-    [recipe] = [block for block in re.findall(r"^```\n(.*?)^```", document, re.MULTILINE | re.DOTALL) if "openssl" in block]
+    [recipe] = [
+        block
+        for block in re.findall(r"^```\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+        if "checkpoints" in block and "openssl" in block
+    ]
     command = ["sh", "-e", "-c", recipe]
     run = subprocess.run(command, cwd=ledger.folder, capture_output=True, text=True, check=True)
     assert "Verified Successfully" in run.stdout

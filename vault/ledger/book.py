@@ -27,7 +27,7 @@ from vault.ledger.entry import Kind
 from vault.ledger.hashes import HashFile
 from vault.ledger.journal import entries_from, entry_at, file_name, lines_of, log_files, month_of
 from vault.ledger.merkle import extend, leaf_hash, peaks, root_of_peaks
-from vault.ledger.signing import PREFIX, origin_of, sign_checkpoint
+from vault.ledger.signing import PREFIX, begins_with, origin_of, sign_checkpoint
 from vault.ledger.succession import (
     MAX_STATEMENT_BYTES,
     MAX_STATEMENTS,
@@ -165,7 +165,7 @@ class Book:
         origin = self.newest.checkpoint.origin
         try:
             if lost:
-                found = succession_of(origin, statements, None if statements else read_public(self.folder))
+                found = succession_of(origin, statements, None if statements else first_public(self.folder, origin, keys))
             else:
                 wanted = statements[-1].statement.new.fingerprint if statements else origin.removeprefix(PREFIX)
                 self.signer = keys.find(wanted)
@@ -316,6 +316,14 @@ def read_statements(folder: Path) -> tuple[SignedStatement, ...]:
         return ()
     except Damaged as error:
         raise Damaged(f"{folder / KEYS}: {error}; {_VERIFY}") from None
+
+
+def first_public(folder: Path, origin: str, keys: Keys) -> PublicKey:
+    """The key that the ledger's name is from, where no other followed it. Raises Damaged, and as `Keys.find`, OSError."""
+    with contextlib.suppress(Damaged):
+        if begins_with(origin, public := read_public(folder)):
+            return public
+    return keys.find(origin.removeprefix(PREFIX)).public
 
 
 def read_public(folder: Path) -> PublicKey:

@@ -155,9 +155,14 @@ class Ledger:
             return book.signer
 
     def succession(self) -> Succession:
-        """Its keys, every statement proven; `.note` is what goes along with whatever is to be verified elsewhere."""
-        with self._book() as book:
-            return book.succession
+        """Its keys, every statement proven; `.note` is what goes along with whatever is to be verified elsewhere.
+
+        The private key need not be at hand. Raises NotFound where there is no entry yet.
+        """
+        if self.newest() is None:
+            raise NotFound(f"the ledger {self.folder} has no entry yet, and so no key that signed one")
+        with locked(self.folder, self._clock):
+            return Book(self.folder, self.keys, lost=True).succession
 
     def rotate(self, by: str, why: str, *, keep_old: bool = False, expected: Checkpoint | None = None) -> SignedStatement:
         """Let the ledger go on under another key, made where the configuration says; the old key signs that it does.

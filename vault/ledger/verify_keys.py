@@ -54,7 +54,8 @@ def find_succession(folder: Path, keys: Keys, trusted: Collection[str], origin: 
     found = _longest(statements, wrong)
     if found is None and not wrong and (first := _first_key(folder, held, trusted, origin)) is not None:
         found = succession_of(origin_of(first), (), first)
-    if found is None or wrong:
+    pinned = [*(key.fingerprint for key in held), *trusted]
+    if found is None or wrong or not _is_trusted(found, pinned):
         # What the entries say of it proves itself, and lets the rest be judged for what it is.
         told = _longest(_told_in(folder), [])
         if told is not None and (found is None or len(told.statements) > len(found.statements)):
@@ -66,7 +67,7 @@ def find_succession(folder: Path, keys: Keys, trusted: Collection[str], origin: 
             keys.find(origin[0][-NAME_DIGITS:] if origin else "")
             raise Refused(f"the ledger {folder} is signed by none of the keys that are trusted")
         found = succession_of(origin_of(held[0]), (), held[0])
-    if not _is_trusted(found, [key.fingerprint for key in held] + list(trusted)):
+    if not _is_trusted(found, pinned):
         wrong.append(f"the key that signs now, {grouped(found.head.fingerprint)}, follows from none that is trusted here")
     return found, wrong
 
@@ -146,7 +147,7 @@ def _first_key(folder: Path, held: Sequence[PublicKey], trusted: Collection[str]
     return next((key for key in own if begins_with(origin[0], key)), None)
 
 
-def _is_trusted(found: Succession, trusted: Collection[str]) -> bool:
+def _is_trusted(found: Succession, trusted: Sequence[str]) -> bool:
     for fingerprint in trusted:
         try:
             if trusted_from(fingerprint, found.statements, found.origin, found.spans[0].public.pem)[-1] == found.spans[-1]:

@@ -101,6 +101,8 @@ class Keys:
             for file in self._files:
                 following = file.with_name(file.name + NEXT)
                 for path in (file, following):
+                    # What a kill left of the making of one: it may hold the whole key.
+                    path.with_name(f"{path.name}.new").unlink(missing_ok=True)
                     found = _fingerprint_in(path)
                     if found is not None and found != head and found in known:
                         if keep:

@@ -1,0 +1,175 @@
+"""A key on a real PKCS#11 token: it signs there and never leaves; moving onto it and from it are rotations.
+
+Everything that touches the library is done in processes of its own, as other programs would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.tokens import PIN, Token, new_token
+from tests.support.tools import need
+from tests.test_house import ROOT
+from vault.ledger.succession import parse_succession, trusted_from
+from vault.signing.ed25519 import PublicKey
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> Token:
+    return new_token(tmp_path / "hsm", "vault-9901")
+
+
+def run(token: Token, data: Path, *steps: object, code: int = 0) -> list[str]:
+    """Commands in a process of their own, as lists of arguments; nothing that they say holds the PIN or a private key."""
+    whole = [["--data", str(data), *step] if isinstance(step, list) else step for step in steps]
+    command = [sys.executable, "-m", "tests.support.commands_main"]
+    environ = {**os.environ, **token.environ}
+    done = subprocess.run(command, cwd=ROOT, env=environ, input=json.dumps(whole), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert PIN not in done.stdout + done.stderr
+    assert "PRIVATE" not in done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert [one for one, _ in told] == [code] * len(told), told
+    return [text for _, text in told]
+
+
+def fingerprint(text: str) -> str:
+    return str(json.loads(text)["fingerprint"])
+
+
+def objects(token: Token) -> list[str]:
+    """The kinds of the keys that another program sees on the token."""
+    command = [
+        need("pkcs11-tool"),
+        "--module",
+        token.library,
+        "--token-label",
+        token.label,
+        "--login",
+        "--pin",
+        "env:PIN",
+        "-O",
+    ]
+    done = subprocess.run(command, env={**os.environ, **token.environ, "PIN": PIN}, capture_output=True, text=True, check=True)
+    return [line.split()[0] for line in done.stdout.splitlines() if " Key Object" in line]
+
+
+def test_a_ledger_moves_onto_a_token_and_back_and_everything_verifies(token: Token, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    show, config = ["key", "show", "--json"], str(data / "streamvault.toml")
+    _, first, moved, second = run(
+        token, data, ["init"], show, {"path": config, "text": token.toml}, ["key", "rotate", "--why", "onto the token"], show
+    )
+    assert "vault-9901" in moved
+    assert not (data / "keys" / "ledger.key").exists()
+    assert json.loads(second)["place"] == "the token vault-9901"
+    assert sorted(objects(token)) == ["Private", "Public"]
+    # Another process finds the key there and goes on with it; a second key on the same token; then back into a file while the
+    # token is still told of, and at last without the token, which nothing needs any more.
+    back = {"path": config, "text": token.toml.replace("'pkcs11'", "'file'")}
+    _, _, third, _, _, last, verified = run(
+        token, data, ["camera", "add", "cam-1", "rtsp://192.0.2.1/a"], ["key", "rotate"], show, back, ["key", "rotate"],
+        ["camera", "add", "cam-2", "rtsp://192.0.2.2/a"], {"path": config, "text": ""}, show, ["ledger", "verify", "--json"],
+    )  # fmt: skip
+    assert (data / "keys" / "ledger.key").stat().st_mode & 0o777 == 0o600
+    assert json.loads(verified)["findings"] == []
+    assert json.loads(verified)["entries"] == 6
+    fingerprints = [fingerprint(text) for text in (first, second, third, last)]
+    assert len(set(fingerprints)) == 4
+    end = json.loads(last)
+    spans = trusted_from(fingerprints[0], parse_succession(end["statements"]), end["ledger"])
+    assert [span.public.fingerprint for span in spans] == fingerprints
+    assert PublicKey.parse(end["public_pem"].encode()) == spans[-1].public
+
+
+def test_a_ledger_may_begin_on_a_token_and_openssl_confirms_its_checkpoint(token: Token, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (tmp_path / "own.toml").write_text(token.toml)
+    run(token, data, ["--config", str(tmp_path / "own.toml"), "init"])
+    assert [path.name for path in (data / "keys").iterdir()] == ["credentials.key"]
+    note = (data / "ledger" / "checkpoints").read_text().splitlines(keepends=True)
+    (tmp_path / "text").write_text("".join(note[:4]))
+    command = f"tail -n 1 {data}/ledger/checkpoints | cut -d ' ' -f 3 | base64 -d | tail -c 64 > {tmp_path}/signature"
+    subprocess.run(["sh", "-c", command], check=True)
+    check = ["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", str(data / "ledger" / "public.pem")]
+    subprocess.run([*check, "-in", str(tmp_path / "text"), "-sigfile", str(tmp_path / "signature")], check=True)
+
+
+def attempts(token: Token, tmp_path: Path, lines: Sequence[str]) -> list[str]:
+    """What a program of these lines prints; `keys` is there."""
+    program = "\n".join(
+        [
+            "from pathlib import Path",
+            "from vault.config import Signing",
+            "from vault.errors import StreamvaultError",
+            "from vault.signing.keys import Keys",
+            f"settings = Signing(kind='pkcs11', library={token.library!r}, token={token.label!r}, pin_file={str(token.pin_file)!r})",
+            f"keys = Keys(Path({str(tmp_path)!r}) / 'keys' / 'ledger.key', settings)",
+            "def told(work):",
+            "    try: print(work())",
+            "    except StreamvaultError as error: print(type(error).__name__, error)",
+            *lines,
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=ROOT, env={**os.environ, **token.environ}, capture_output=True, text=True
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert PIN not in done.stdout
+    return done.stdout.splitlines()
+
+
+def test_a_wrong_pin_is_tried_once_and_the_right_one_works_after_it(token: Token, tmp_path: Path) -> None:
+    lines = [
+        "from pathlib import Path",
+        f"pin = Path({str(token.pin_file)!r})",
+        "right = pin.read_text()",
+        "pin.write_text('11111111')",
+        *["told(lambda: keys.begin().fingerprint)"] * 3,
+        "pin.write_text(right)",
+        "told(lambda: len(keys.begin().fingerprint))",
+        "told(lambda: keys.begin().fingerprint == keys.begin().fingerprint)",
+    ]
+    told = attempts(token, tmp_path, lines)
+    assert "refuses the PIN" in told[0]
+    assert all("not tried again" in line for line in told[1:3])
+    assert told[3:] == ["64", "True"]
+
+
+def test_what_is_wrong_with_a_token_is_said(token: Token, tmp_path: Path) -> None:
+    lines = [
+        "import dataclasses",
+        "told(lambda: dataclasses.replace(keys, settings=dataclasses.replace(settings, token='none-9902')).begin())",
+        "told(lambda: dataclasses.replace(keys, settings=dataclasses.replace(settings, library='/nowhere.so')).begin())",
+        "told(lambda: dataclasses.replace(keys, settings=dataclasses.replace(settings, pin_file=''), environ={}).begin())",
+        "told(lambda: keys.find('0' * 64))",
+        "print(keys.begin(), repr(keys.begin()), keys.begin().place)",
+        # A repetition takes the pair that is there and no statement names.
+        "one = keys.begin().fingerprint",
+        "print(keys.succeed([]).fingerprint == one, keys.succeed([one]).fingerprint == one, len(keys.held()))",
+        "signer = keys.begin()",
+        "print(signer.public.made(signer.sign(b'x'), b'x'))",
+    ]
+    told = attempts(token, tmp_path, lines)
+    assert "NotFound" in told[0]
+    assert "none-9902" in told[0]
+    assert told[1].startswith("StoreError")
+    assert "STREAMVAULT_PKCS11_PIN" in told[2]
+    assert told[3].startswith("NotFound")
+    assert "the token vault-9901" in told[4]
+    assert told[5:] == ["True False 2", "True"]
+
+
+def test_a_pin_that_others_may_read_is_refused(token: Token, tmp_path: Path) -> None:
+    token.pin_file.chmod(0o644)
+    data = tmp_path / "data"
+    (tmp_path / "own.toml").write_text(token.toml)
+    [told] = run(token, data, ["--config", str(tmp_path / "own.toml"), "init"], code=4)
+    assert "chmod 600" in told
