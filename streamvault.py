@@ -15,8 +15,10 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
+from access.begin_cli import COMMANDS as BEGIN
 from access.cli import COMMANDS as ACCESS
 from access.package.verify_cli import COMMANDS as VERIFY
+from access.people.cli import COMMANDS as PEOPLE
 from access.register_cli import COMMANDS as REGISTER
 from index.cli import COMMANDS as INDEX
 from ingest.cli import COMMANDS as INGEST
@@ -78,7 +80,7 @@ def cli(ctx: click.Context, data: Path | None, config_file: Path | None, debug: 
     ctx.obj = Session(data, config_file)
 
 
-for _command in (*VAULT, *INDEX, *INGEST, *CAPACITY, *RETENTION, *INSPECT, *ACCESS, *REGISTER, *VERIFY):
+for _command in (*BEGIN, *VAULT, *INDEX, *INGEST, *CAPACITY, *RETENTION, *INSPECT, *PEOPLE, *ACCESS, *REGISTER, *VERIFY):
     cli.add_command(_command)
 
 

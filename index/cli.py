@@ -1,4 +1,4 @@
-"""Commands about the data folder and its index: `init`, `check`, `index …`. Those about cameras are in `index/camera_cli.py`."""
+"""Commands about the index: `check`, `index …`. Making a data folder is in `access/begin_cli.py`, cameras are in `index/camera_cli.py`."""
 
 from __future__ import annotations
 
@@ -48,19 +48,6 @@ class Share(click.ParamType[Fraction | int]):
         if not re.fullmatch(r"[0-9]{1,12}", text) or not int(text):
             self.fail(f"{text[:40]!r} is neither a percentage as in 1% nor a number of segments", param, ctx)
         return int(text)
-
-
-@click.command()
-@pass_session
-def init(session: Session) -> None:
-    """Make the data folder with its keys, its index and the site `default` (30 days).
-
-    The folder is open to its owner only. Back up keys/credentials.key: without it the cameras' passwords are lost.
-    """
-    from index.node import init_node
-
-    folder = init_node(session.data_path, session.config, session.clock)
-    click.echo(f"data folder {folder.path} is ready; add a camera with `streamvault camera add ID URL`")
 
 
 @click.command()
@@ -202,4 +189,4 @@ for _group, _commands in ((camera, (import_cameras, export_cameras)), (site, (im
     for _command in _commands:
         _group.add_command(_command)
 
-COMMANDS: tuple[click.Command, ...] = (init, check, repair, index, camera, site, hold, ledger, signing_key, alarm)
+COMMANDS: tuple[click.Command, ...] = (check, repair, index, camera, site, hold, ledger, signing_key, alarm)

@@ -2,7 +2,7 @@
 
 A row is numbered as a spreadsheet numbers it: the header line is row 1. No problem ever quotes a value: in a row that has
 slipped by a column any of them may be a password. A cell that a spreadsheet would take for a formula is written with an
-apostrophe before it, and read back without. What the columns mean is `index.camera_table`'s and `index.site_table`'s.
+apostrophe before it, and read back without. What the columns mean is `index.camera_table`'s, `index.site_table`'s and `access.people.tables`'.
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ def read_rows(
     line: Callable[[int, Mapping[str, str]], _T],
     most: int,
     noun: str,
+    key: Sequence[str] = ("id",),
 ) -> tuple[list[_T], list[Problem]]:
     """What `line` makes of each row's number and cells (it raises UsageError), and every problem with the file.
 
-    UTF-8 with or without a byte order mark, else GB 18030. The column `id` may stand once a value only. Raises nothing.
+    UTF-8 with or without a byte order mark, else GB 18030. What stands in the columns `key` together, if anything does, may stand once
+    only. Raises nothing.
     """
     text = _decode(data)
     if isinstance(text, Problem):
@@ -51,7 +53,7 @@ def read_rows(
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines: list[_T] = []
     problems: list[Problem] = []
-    seen: dict[str, int] = {}
+    seen: dict[tuple[str, ...], int] = {}
     header: list[str] | None = None
     row = 0
     while len(problems) < MAX_PROBLEMS:
@@ -77,9 +79,10 @@ def read_rows(
                     raise UsageError(f"has {len(cells)} fields where the header line has {len(header)}")
                 values = dict(zip(header, cells, strict=True))
                 made = line(row, values)
-                if values["id"] in seen:
-                    raise UsageError(f"the id stands in row {seen[values['id']]} already")
-                seen[values["id"]] = row
+                named = tuple(values.get(column, "") for column in key)
+                if any(named) and named in seen:
+                    raise UsageError(f"the {' and '.join(key)} stands in row {seen[named]} already")
+                seen[named] = row
                 lines.append(made)
             except UsageError as error:
                 problems.append(Problem(row, str(error)))

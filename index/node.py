@@ -69,13 +69,16 @@ class Node:
         return Holds(self.registry, self.clock)
 
 
-def init_node(path: Path, config_of: Callable[[DataFolder], Config], clock: Clock) -> DataFolder:
-    """A new data folder with its index and the site `default`. One that was cut short may be repeated. Raises UsageError when
-    there is one already, StoreError."""
+def init_node(
+    path: Path, config_of: Callable[[DataFolder], Config], clock: Clock, furnish: Callable[[Node], None] = lambda node: None
+) -> DataFolder:
+    """A new data folder with its index and the site `default`. `furnish` puts into it what packages above this one have in
+    every folder. One that was cut short may be repeated, and so must `furnish`. Raises UsageError when there is one already, StoreError."""
 
     def fill(folder: DataFolder) -> None:
         with open_node(folder, config_of(folder), clock, create=True) as node:
             node.sites.ensure_default()
+            furnish(node)
             node.outbox.drain()
 
     return DataFolder.init(path, fill)

@@ -44,7 +44,7 @@ def import_cameras(session: Session, file: Path, dry_run: bool, by: str) -> None
     from index.cameras import NewCamera
     from index.csv_table import Problem
 
-    lines, problems = read_table(_bytes_of(file))
+    lines, problems = read_table(bytes_of(file))
     with open_session(session) as node:
         box = node.folder.credentials()
         there = node.cameras.list()
@@ -77,7 +77,7 @@ def import_cameras(session: Session, file: Path, dry_run: bool, by: str) -> None
                     line.interconnect, line.approval_ref, line.days,
                 )
             )  # fmt: skip
-        _refuse(file, problems)
+        refuse_problems(file, problems)
         if not dry_run:
             node.cameras.import_rows(rows, by)
     click.echo(f"{counted(len(rows), 'camera')} {'would be added' if dry_run else 'added'}")
@@ -107,7 +107,7 @@ def export_cameras(session: Session, output: Path, force: bool, with_secrets: bo
                 record(txn, told, session.now_us)
             node.outbox.drain()
         data = write_table(_camera_line(item, box) for item in cameras)
-    _write(output, data, force)
+    write_table_file(output, data, force)
     click.echo(f"{counted(len(cameras), 'camera')} written to {output}", err=True)
 
 
@@ -125,7 +125,7 @@ def import_sites(session: Session, file: Path, dry_run: bool, by: str) -> None:
     from index.csv_table import Problem
     from index.site_table import read_table
 
-    lines, problems = read_table(_bytes_of(file))
+    lines, problems = read_table(bytes_of(file))
     with open_session(session) as node:
         known = {item.id: item.at(session.now_us) for item in node.sites.list()}
         sites = []
@@ -134,7 +134,7 @@ def import_sites(session: Session, file: Path, dry_run: bool, by: str) -> None:
                 sites.append(line.site(known.get(line.id)))
             except UsageError as error:
                 problems.append(Problem(line.row, str(error)))
-        _refuse(file, problems)
+        refuse_problems(file, problems)
         again = sum(item.id in known for item in sites)
         if not dry_run:
             node.sites.import_sites(sites, by)
@@ -153,7 +153,7 @@ def export_sites(session: Session, output: Path, force: bool) -> None:
 
     with open_session(session) as node:
         sites = [item.at(session.now_us) for item in node.sites.list()]
-    _write(output, write_table(sites), force)
+    write_table_file(output, write_table(sites), force)
     click.echo(f"{counted(len(sites), 'site')} written to {output}", err=True)
 
 
@@ -171,7 +171,8 @@ def _camera_line(item: Camera, box: CredentialBox | None) -> CameraLine:
     )  # fmt: skip
 
 
-def _bytes_of(file: Path) -> bytes:
+def bytes_of(file: Path) -> bytes:
+    """What is in a file to import, a byte more than may be at most. Raises UsageError, StoreError."""
     from index.csv_table import MAX_FILE_BYTES
     from vault.files import store_error
 
@@ -184,7 +185,7 @@ def _bytes_of(file: Path) -> bytes:
         raise store_error(f"reading {file}", error) from error
 
 
-def _refuse(file: Path, problems: Iterable[Problem]) -> None:
+def refuse_problems(file: Path, problems: Iterable[Problem]) -> None:
     """Raises ConfigError when there are any, after telling each."""
     from vault.secrets import redact
 
@@ -195,7 +196,8 @@ def _refuse(file: Path, problems: Iterable[Problem]) -> None:
         raise ConfigError(f"{file}: {counted(len(found), 'problem')}; nothing was imported")
 
 
-def _write(output: Path, data: bytes, force: bool) -> None:
+def write_table_file(output: Path, data: bytes, force: bool) -> None:
+    """To the file, or to standard output. Raises UsageError, StoreError."""
     if output == Path("-"):
         sys.stdout.buffer.write(data)
         return

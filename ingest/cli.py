@@ -1,13 +1,10 @@
-"""Commands that receive from cameras or play one: `demo`, `camera probe`, `simulate rtsp`; `serve` is in `access/serve.py`.
+"""Commands that receive from cameras or play one: `camera probe`, `simulate rtsp`; `demo` is in `access/begin_cli.py`, `serve` in `access/serve.py`.
 
 What they run is in the modules they import.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -49,46 +46,6 @@ def bitrate(text: str) -> int:
 
 
 _LEVELS = click.Choice(["debug", "info", "warning", "error"])
-
-
-@click.command()
-@click.option("--log-level", type=_LEVELS, default="error", show_default=True, help="How much is logged to standard error.")
-@pass_session
-def demo(session: Session, log_level: str) -> None:
-    """Record four simulated cameras, and say what to try meanwhile.
-
-    The cameras are encoded live, with their name and the running UTC time in the picture. Data go to ./demo-data unless
-    --data says otherwise; a second start goes on there.
-    """
-    from ingest.demo import DEFAULT_DATA, run_demo
-    from vault import logs
-
-    logs.setup(log_level)
-    data = session.data or DEFAULT_DATA
-    with stop_on_signals() as stop:
-        run_demo(data, stop, session.clock, lambda ids: _say_what_to_try(data, ids))
-    click.echo(f"stopped; what was recorded is in {data}")
-
-
-# Every look at footage is on record, at a demonstration's too.
-_OCCASION = "--purpose other --why 'first look' --case demo --destination here --person me --staff-number 0"
-
-
-def _say_what_to_try(data: Path, ids: list[str]) -> None:
-    """The commands as they can be typed here: with the path of this very program where it is not on the PATH."""
-    program = "streamvault" if shutil.which("streamvault") else os.path.relpath(sys.argv[0])
-    base = f"{program} --data {data}"
-    click.echo(f"recording {', '.join(ids)} into {data}; stop with Ctrl-C. In another terminal try:")
-    for line in (
-        "camera list",
-        f"timeline {ids[0]} --from now-5m --to now",
-        f"clip {ids[0]} --from now-20s --to now-5s -o clip.mp4 {_OCCASION}",
-        f"snapshot {ids[2]} --at now -o now.jpg {_OCCASION}",
-        "ledger show",
-        "index stat",
-        "check",
-    ):
-        click.echo(f"  {base} {line}")
 
 
 @camera.command("probe")
@@ -231,4 +188,4 @@ def _encoding(session: Session) -> Callable[[float], None]:
     return tell
 
 
-COMMANDS: tuple[click.Command, ...] = (demo, simulate)
+COMMANDS: tuple[click.Command, ...] = (simulate,)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from index.cameras import Camera, NewCamera
-from index.node import init_node, open_node
+from index.node import Node, init_node, open_node
 from ingest.simulate.live import DEMO, LiveOptions, start_live
 from ingest.supervisor import run_node
 from vault.clock import Clock
@@ -26,14 +26,17 @@ _IDS = tuple(spec.name.partition(" ")[0] for spec in DEMO)
 _URL = re.compile(r"rtsp://127\.0\.0\.1:\d+/cam/\d+")
 
 
-def run_demo(data: Path, stop: threading.Event, clock: Clock, started: Callable[[list[str]], None]) -> None:
+def run_demo(
+    data: Path, stop: threading.Event, clock: Clock, started: Callable[[list[str]], None],
+    furnish: Callable[[Node], None] = lambda node: None,
+) -> None:  # fmt: skip
     """Record until `stop` is set. `data` is made when it is not there, else recording goes on in it.
 
-    `started` is told the cameras' ids as soon as their addresses are in the registry. Raises Refused when `data` has cameras
+    `started` is told the cameras' ids as soon as their addresses are in the registry. `furnish`: as `init_node` takes it. Raises Refused when `data` has cameras
     that are not the demo's, and what the parts raise.
     """
     new = not (data / "VERSION").exists()
-    folder = init_node(data, lambda made: load(made.config_file), clock) if new else DataFolder.open(data)
+    folder = init_node(data, lambda made: load(made.config_file), clock, furnish) if new else DataFolder.open(data)
     config = load(folder.config_file)
     # Asked first, so that a second demo on the same folder changes no address under the first one.
     with folder.supervisor_lock():

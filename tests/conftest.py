@@ -11,6 +11,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from argon2.profiles import CHEAPEST
 from hypothesis import HealthCheck, settings
 
 CI = os.environ.get("CI", "").lower() == "true"
@@ -66,6 +67,12 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("STREAMVAULT_") and name != "STREAMVAULT_INNER"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every `init` hashes a first password: a tenth of a second each. What the parameters are is tested where they are."""
+    monkeypatch.setattr("access.people.passwords.PARAMETERS", CHEAPEST)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Commands about the configuration and the object store. Making a data folder is in `index/cli.py`, since it makes the index too."""
+"""Commands about the configuration and the object store. Making a data folder is in `access/begin_cli.py`, since it makes people too."""
 
 from __future__ import annotations
 

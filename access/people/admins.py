@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from access.people.documents import UNITS, USERS, named, to_fields, unit_from, user_from
-from access.people.model import Role, User
+from access.people.model import Role, Unit, User
 from access.people.passwords import hash_password, random_password
 from access.people.people import People
 from index.environment import ReadTxn
@@ -15,14 +16,18 @@ from vault.errors import Refused
 FIRST: Final = "admin"
 
 
-def keep_an_administrator(people: People, txn: ReadTxn) -> None:
-    """Raises Refused where none is left who may sign in; called when everything is written that this transaction changes."""
+def keep_an_administrator(people: People, txn: ReadTxn, *, users: Iterable[User] = (), units: Iterable[Unit] = ()) -> None:
+    """Called before these are written. Raises Refused where then nobody would be left who may sign in and grant, and somebody is."""
+    users, units = list(users), list(units)
+    olds = [people.find_user(txn, user.id) for user in users]
+    if not any(old is not None and is_enabled_admin(old) for old in olds) and all(map(_is_open, units)):
+        return
     registry = people.registry
-    admins = [user for user in map(user_from, registry.all_fields(txn, USERS)) if is_enabled_admin(user)]
-    closed = {
-        unit.id for unit in map(unit_from, registry.all_fields(txn, UNITS)) if unit.disabled or unit.removed_us is not None
-    }
-    if not any(user.unit not in closed for user in admins):
+    old_users = {user.id: user for user in map(user_from, registry.all_fields(txn, USERS))}
+    old_units = {unit.id: unit for unit in map(unit_from, registry.all_fields(txn, UNITS))}
+    new_users = old_users | {user.id: user for user in users}
+    new_units = old_units | {unit.id: unit for unit in units}
+    if _has_one(old_users, old_units) and not _has_one(new_users, new_units):
         raise Refused(
             "the last administrator who may sign in stays one: without, nobody could grant or revoke; add another first, with "
             "`user add --role admin`"
@@ -37,16 +42,21 @@ def is_enabled_admin(user: User) -> bool:
 def first_administrator(people: People, by: str = "") -> str:
     """Make the user `admin` of a new data folder, who must change the password that is returned.
 
-    Repeated by an `init` that was cut short it gives another password, since nobody may have read the one before. The document
-    is replaced whatever it says: nobody has used the folder.
+    Repeated by an `init` that was cut short it gives another password, since nobody may have read the one before.
     """
     password = random_password()
     encoded = hash_password(password)
     with people.environment.write("first administrator") as txn:
         now_us = people.clock.now_us()
-        old = people.find_user(txn, FIRST)
-        made = replace(
-            old or User(FIRST, Role.ADMIN), password_hash=encoded, password_set_us=now_us, must_change=True, disabled=False
-        )
+        old = people.find_user(txn, FIRST) or User(FIRST, Role.ADMIN)
+        made = replace(old, password_hash=encoded, password_set_us=now_us, must_change=True)
         people.registry.write(txn, named(USERS, FIRST), to_fields(made), now_us, by)
     return password
+
+
+def _has_one(users: dict[str, User], units: dict[str, Unit]) -> bool:
+    return any(is_enabled_admin(user) and (not user.unit or _is_open(units.get(user.unit))) for user in users.values())
+
+
+def _is_open(unit: Unit | None) -> bool:
+    return unit is not None and not unit.disabled and unit.removed_us is None

@@ -9,11 +9,11 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 
 from access.people.model import Act, Application, Role, Terminal, Token, Unit, UnitGrant, User
-from index.registry import DocumentName, Fields
-from vault.errors import Damaged, StreamvaultError
+from index.registry import MAX_OBJECT_BYTES, DocumentName, Fields, encode
+from vault.errors import Damaged, StreamvaultError, UsageError
 from vault.grant import Action
 from vault.ids import CameraNumber
-from vault.timebase import Interval
+from vault.timebase import MAX_US, Interval
 
 UNITS: Final = "units"
 USERS: Final = "users"
@@ -34,6 +34,12 @@ def to_fields(value: Unit | User | Application | UnitGrant | Token) -> Fields:
     found = _plain(value)
     assert isinstance(found, dict)
     return found
+
+
+def fitting(name: DocumentName, fields: Fields) -> None:
+    """Raises UsageError for a document that is too long to be read again; asked before the first of several is written."""
+    if len(encode(name, 1, MAX_US, fields)) > MAX_OBJECT_BYTES - 10:
+        raise UsageError(f"{name.kind}/{name.name}: its texts together are too long for one document; say less")
 
 
 def unit_from(fields: Fields) -> Unit:

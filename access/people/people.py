@@ -149,10 +149,15 @@ def present(found: _T | None, what: str) -> _T:
     return found
 
 
-def refuse_twin(kind: str, id_: str, known: list[str]) -> None:
-    """Ids that differ only in case are mistaken for each other. Raises UsageError."""
-    for other in known:
-        if other.casefold() == id_.casefold():
-            raise UsageError(
-                f"there is or was a {kind} {other!r}; an id is given once, and one that differs in capital letters only is taken for it"
-            )
+class Ids:
+    """The ids of a kind that were ever given: each once, and those that differ only in case are mistaken for each other."""
+
+    def __init__(self, txn: ReadTxn, registry: Registry, kind: str) -> None:
+        self._noun = kind.removesuffix("s")
+        self._known = {str(fields["id"]).casefold(): str(fields["id"]) for fields in registry.all_fields(txn, kind)}
+
+    def take(self, id_: str) -> None:
+        """Raises UsageError for one that was given, by this too."""
+        if (other := self._known.get(id_.casefold())) is not None:
+            raise UsageError(f"there is or was a {self._noun} {other!r}; an id is given once, in capital or small letters")
+        self._known[id_.casefold()] = id_

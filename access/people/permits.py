@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from access.people.admins import is_enabled_admin
+from access.people.batch import checked_all
 from access.people.checked import MAX_WHY_CHARS, checked_application, checked_grant, person
 from access.people.documents import APPLICATIONS, GRANTS, named, to_fields
 from access.people.model import Act, Application, UnitGrant
@@ -26,7 +27,6 @@ from vault.grant import Action, Refusal
 from vault.ids import CameraNumber
 from vault.timebase import MAX_US, Interval, format_us
 
-MAX_IMPORT: Final = 1_000
 MAX_NUMBER: Final = 10**9
 """Of a grant that a file names: what is above is left for those that are numbered here."""
 
@@ -91,6 +91,7 @@ class Permits:
                 and old.window.start_us <= given.window.start_us and given.window.end_us <= old.window.end_us
             ):  # fmt: skip
                 raise Refusal(f"application {number}: no more is granted than was asked for", "scope", "Art. 14 (4)")
+            self._check_scope(txn, given)
             given = self._give(txn, given)
             decided = replace(old, decided=act, granted=True, reason=_reason(reason), grant=given.number)
             self._write(txn, APPLICATIONS, decided, act)
@@ -128,6 +129,7 @@ class Permits:
         )  # fmt: skip
         with self._env.write("add grant") as txn:
             self._refuse_other_roles(txn, act.by)
+            self._check_scope(txn, given)
             return self._give(txn, given)
 
     def revoke(self, number: int, by: str = "") -> UnitGrant:
@@ -141,35 +143,36 @@ class Permits:
             self._write(txn, GRANTS, new, act)
         return new
 
-    def import_grants(self, grants: Sequence[UnitGrant], by: str = "") -> tuple[int, int]:
-        """Give all of them or none; how many were given, and how many are there already, word for word. Number 0 takes the next.
+    def import_grants(self, grants: Sequence[UnitGrant], by: str = "", *, dry_run: bool = False) -> tuple[int, int]:
+        """Give all of them or none; how many are new, and how many are there already, word for word. Number 0 takes the next.
 
-        A number that a grant has which says something else, or was revoked, is refused. Raises UsageError, Refusal, Refused.
+        `dry_run`: check them, and give none. Raises Rejected, UsageError.
         """
-        if len(grants) > MAX_IMPORT:
-            raise UsageError(f"{len(grants)} grants in one import; at most {MAX_IMPORT}, so split it")
-        act, added = Act(person(by), self._people.clock.now_us()), 0
+        act = Act(person(by), self._people.clock.now_us())
         with self._env.write("import grants") as txn:
-            # Those that say their number first, or one without would take it.
-            for grant in sorted(grants, key=lambda grant: not grant.number):
+
+            def checked(grant: UnitGrant) -> UnitGrant:
                 new = checked_grant(replace(grant, given=act))
                 old = self._people.find_grant(txn, new.number) if new.number else None
+                if old is not None and (old.revoked is not None or replace(old, given=act) != new):
+                    raise Refused(
+                        f"grant {new.number} says something else here, or was revoked; a grant never changes: give another, without an id"
+                    )
                 if old is not None:
-                    if old.revoked is not None or replace(old, given=act) != new:
-                        raise Refused(
-                            f"grant {new.number}: is there and says something else, or was revoked; a grant never changes: give "
-                            "another, without an id"
-                        )
-                    continue
-                added += 1
+                    return old
+                if new.number > MAX_NUMBER:
+                    raise UsageError(f"grant {new.number}: a file names numbers up to {MAX_NUMBER:,}")
+                self._check_scope(txn, new)
+                return new
+
+            news = [grant for grant in checked_all(grants, checked, "grants") if grant.given is act]
+            # Those that say their number first, or one without would take it.
+            for new in sorted(news, key=lambda grant: not grant.number) if not dry_run else ():
                 self._give(txn, new)
-        return added, len(grants) - added
+        return len(news), len(grants) - len(news)
 
     def _give(self, txn: WriteTxn, grant: UnitGrant) -> UnitGrant:
         """The next number, or the one that a file named and no grant has."""
-        self._check_scope(txn, grant)
-        if grant.number > MAX_NUMBER:
-            raise UsageError(f"grant {grant.number}: a file names numbers up to {MAX_NUMBER:,}")
         if grant.number:
             lift_number(txn, GRANTS, grant.number)
         else:

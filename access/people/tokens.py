@@ -49,7 +49,7 @@ class Tokens:
             present(self._people.find_user(txn, user_id), f"user {user_id[:80]!r}")
             if self._people.find_token(txn, id_) is not None:
                 raise UsageError("the random id of the token was given before; run it again")
-            self._people.registry.write(txn, named(TOKENS, id_), to_fields(token), now_us, by)
+            self._people.registry.write(txn, named(TOKENS, id_), to_fields(token), now_us, token.made.by)
         return token, f"svt-{id_}-{secret}"
 
     def revoke(self, token_id: str, by: str = "") -> Token:
@@ -59,8 +59,9 @@ class Tokens:
             if old.revoked is not None:
                 return old
             now_us = self._people.clock.now_us()
-            new = replace(old, revoked=Act(person(by), now_us))
-            self._people.registry.write(txn, named(TOKENS, token_id), to_fields(new), now_us, by)
+            act = Act(person(by), now_us)
+            new = replace(old, revoked=act)
+            self._people.registry.write(txn, named(TOKENS, token_id), to_fields(new), now_us, act.by)
         return new
 
 

@@ -5,21 +5,19 @@ Every change is durable when the method returns, and told to the ledger by the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
 
 from access.people.admins import keep_an_administrator
-from access.people.checked import checked_terminal, checked_unit
-from access.people.documents import GRANTS, UNITS, USERS, grant_from, named, to_fields, user_from
+from access.people.batch import checked_all
+from access.people.checked import checked_terminal, checked_unit, person
+from access.people.documents import GRANTS, UNITS, USERS, fitting, grant_from, named, to_fields, user_from
 from access.people.model import Terminal, Unit
-from access.people.people import People, present, refuse_twin
+from access.people.people import Ids, People, present
 from index.cameras import camera_document, camera_from
 from index.environment import ReadTxn, WriteTxn
 from vault.errors import NotFound, Refused, UsageError
 from vault.grant import Refusal
-
-MAX_IMPORT: Final = 1_000
 
 
 class Units:
@@ -59,45 +57,73 @@ class Units:
                 whose = f"users {', '.join(users[:10])}" if users else f"grants {', '.join(map(str, grants[:10]))}"
                 raise Refused(f"unit {unit_id} stays while there are {whose}; remove or revoke them, or `unit set --disable`")
             gone = replace(old, removed_us=self._people.clock.now_us())
-            self._write(txn, gone, by)
+            self._write(txn, old, gone, by)
         return gone
 
-    def import_units(self, units: Sequence[Unit], by: str = "") -> tuple[int, int]:
-        """Add or set all of them or none; how many were added and how many set. A unit that is there keeps its terminals.
+    def import_units(self, units: Sequence[Unit], by: str = "", *, dry_run: bool = False) -> tuple[int, int]:
+        """Add or set all of them or none; how many are new and how many were there, which keep their terminals.
 
-        Raises as `add` and `change` do. One transaction, in which each document is synced: so there may not be many.
+        `dry_run`: check them, and change nothing. Raises Rejected, UsageError; Refused where no administrator would be left.
         """
-        if len(units) > MAX_IMPORT:
-            raise UsageError(f"{len(units)} units in one import; at most {MAX_IMPORT}, so split it")
-        known = 0
         with self._env.write("import units") as txn:
-            for unit in units:
-                old = self._people.find_unit(txn, unit.id)
-                known += old is not None
-                self._put(txn, old, unit if old is None else replace(unit, terminals=old.terminals), by)
+            olds = {unit.id: self._people.find_unit(txn, unit.id) for unit in units}
+            ids = Ids(txn, self._people.registry, UNITS)
+
+            def checked(unit: Unit) -> Unit:
+                old = olds[unit.id]
+                return self._checked(txn, old, unit if old is None else replace(unit, terminals=old.terminals), ids)
+
+            news = checked_all(units, checked, "units")
+            keep_an_administrator(self._people, txn, units=news)
+            if not dry_run:
+                for new in news:
+                    self._write(txn, olds[new.id], new, by)
+        known = sum(olds[unit.id] is not None for unit in units)
         return len(units) - known, known
 
-    def put_terminals(self, terminals: Iterable[tuple[str, Terminal]], by: str = "") -> tuple[int, int]:
-        """Declare terminals, each with its unit's id; one whose address the unit declared is set. How many were added and set.
-
-        All of them or none. Raises NotFound, UsageError, Refusal.
-        """
-        added = known = 0
+    def put_terminals(
+        self, terminals: Sequence[tuple[str, Terminal]], by: str = "", *, dry_run: bool = False
+    ) -> tuple[int, int]:
+        """Declare terminals, each with its unit's id; one whose address the unit declared is set. How many are new and how many
+        were there. All of them or none. `dry_run`: check them, and change nothing. Raises Rejected, UsageError."""
         with self._env.write("put terminals") as txn:
-            changed: dict[str, dict[str, Terminal]] = {}
-            for unit_id, terminal in terminals:
-                if unit_id not in changed:
-                    unit = present(self._people.find_unit(txn, unit_id), f"unit {unit_id[:80]!r}")
-                    changed[unit_id] = {item.address: item for item in unit.terminals}
+            units: dict[str, Unit] = {}
+            declared: dict[str, dict[str, Terminal]] = {}
+            known = 0
+
+            def checked(item: tuple[str, Terminal]) -> None:
+                nonlocal known
+                unit_id, terminal = item
+                if unit_id not in units:
+                    units[unit_id] = present(self._people.find_unit(txn, unit_id), f"unit {unit_id[:80]!r}")
+                    declared[unit_id] = {old.address: old for old in units[unit_id].terminals}
                 told = checked_terminal(f"unit {unit_id}", terminal)
-                known += told.address in changed[unit_id]
-                added += told.address not in changed[unit_id]
-                changed[unit_id][told.address] = told
-            for unit_id, found in changed.items():
-                old = self._people.find_unit(txn, unit_id)
-                assert old is not None
-                self._put(txn, old, replace(old, terminals=tuple(found.values())), by)
-        return added, known
+                known += told.address in declared[unit_id]
+                declared[unit_id][told.address] = told
+
+            checked_all(terminals, checked, "terminals")
+            news = [
+                self._checked(txn, units[unit_id], replace(units[unit_id], terminals=tuple(found.values())))
+                for unit_id, found in declared.items()
+            ]
+            if not dry_run:
+                for new in news:
+                    self._write(txn, units[new.id], new, by)
+        return len(terminals) - known, known
+
+    def put_terminal(self, unit_id: str, terminal: Terminal, by: str = "") -> bool:
+        """Declare one, or set the one of this address; whether there was one. Raises NotFound, UsageError, Refusal."""
+        known = False
+
+        def having(old: Unit) -> Unit:
+            nonlocal known
+            told = checked_terminal(f"unit {unit_id}", terminal)
+            left = {item.address: item for item in old.terminals}
+            known = told.address in left
+            return replace(old, terminals=tuple((left | {told.address: told}).values()))
+
+        self.change(unit_id, having, by)
+        return known
 
     def drop_terminal(self, unit_id: str, address: str, by: str = "") -> Unit:
         """Raises NotFound."""
@@ -111,24 +137,28 @@ class Units:
         return self.change(unit_id, without, by)
 
     def _put(self, txn: WriteTxn, old: Unit | None, unit: Unit, by: str) -> Unit:
+        new = self._checked(txn, old, unit, Ids(txn, self._people.registry, UNITS) if old is None else None)
+        keep_an_administrator(self._people, txn, units=[new])
+        self._write(txn, old, new, by)
+        return new
+
+    def _checked(self, txn: ReadTxn, old: Unit | None, unit: Unit, ids: Ids | None = None) -> Unit:
         new = checked_unit(unit)
         if old is None:
-            refuse_twin("unit", new.id, [str(fields["id"]) for fields in self._people.registry.all_fields(txn, UNITS)])
+            assert ids is not None
+            ids.take(new.id)
         elif old.removed_us is not None:
             raise UsageError(f"unit {new.id!r} was removed, and its id is given to nobody again; name another")
         elif (new.id, new.removed_us) != (old.id, None):
             raise UsageError(f"unit {old.id}: its id stays")
-        if new == old:
-            return new
         if new.viewing_camera is not None and (old is None or new.viewing_camera != old.viewing_camera):
             self._check_camera(txn, new)
-        self._write(txn, new, by)
-        if new.disabled:
-            keep_an_administrator(self._people, txn)
+        fitting(named(UNITS, new.id), to_fields(new))
         return new
 
-    def _write(self, txn: WriteTxn, unit: Unit, by: str) -> None:
-        self._people.registry.write(txn, named(UNITS, unit.id), to_fields(unit), self._people.clock.now_us(), by)
+    def _write(self, txn: WriteTxn, old: Unit | None, new: Unit, by: str) -> None:
+        if new != old:
+            self._people.registry.write(txn, named(UNITS, new.id), to_fields(new), self._people.clock.now_us(), person(by))
 
     def _check_camera(self, txn: ReadTxn, unit: Unit) -> None:
         assert unit.viewing_camera is not None

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
 
-from access.people.admins import is_enabled_admin, keep_an_administrator
+from access.people.admins import keep_an_administrator
+from access.people.batch import checked_all
 from access.people.checked import checked_user, person
 from access.people.documents import TOKENS, USERS, named, to_fields, token_from
 from access.people.model import Act, User
 from access.people.passwords import checked_password, hash_password
-from access.people.people import People, present, refuse_twin
+from access.people.people import Ids, People, present
 from access.people.units import unit_of
-from index.environment import WriteTxn
+from index.environment import ReadTxn, WriteTxn
 from vault.errors import UsageError
-
-MAX_IMPORT: Final = 1_000
 
 
 class Users:
@@ -53,7 +51,7 @@ class Users:
         with self._env.write("set password") as txn:
             old = present(self._people.find_user(txn, user_id), f"user {user_id[:80]!r}")
             new = replace(old, password_hash=encoded, password_set_us=self._people.clock.now_us(), must_change=must_change)
-            self._write(txn, new, by)
+            self._write(txn, old, new, by)
         return new
 
     def set_hash(self, user: User, encoded: str) -> User:
@@ -63,7 +61,7 @@ class Users:
             if old.password_hash != user.password_hash:
                 return old
             new = replace(old, password_hash=encoded)
-            self._write(txn, new, user.id)
+            self._write(txn, old, new, user.id)
         return new
 
     def remove(self, user_id: str, by: str = "") -> User:
@@ -71,54 +69,60 @@ class Users:
         with self._env.write("remove user") as txn:
             old, now_us = present(self._people.find_user(txn, user_id), f"user {user_id[:80]!r}"), self._people.clock.now_us()
             gone = replace(old, password_hash="", disabled=True, removed_us=now_us)
-            self._write(txn, gone, by)
+            keep_an_administrator(self._people, txn, users=[gone])
+            self._write(txn, old, gone, by)
             for token in list(map(token_from, self._people.registry.all_fields(txn, TOKENS))):
                 if token.user == user_id and token.revoked is None:
-                    revoked = replace(token, revoked=Act(person(by), now_us))
-                    self._people.registry.write(txn, named(TOKENS, token.id), to_fields(revoked), now_us, by)
-            if is_enabled_admin(old):
-                keep_an_administrator(self._people, txn)
+                    act = Act(person(by), now_us)
+                    self._people.registry.write(
+                        txn, named(TOKENS, token.id), to_fields(replace(token, revoked=act)), now_us, act.by
+                    )
         return gone
 
-    def import_users(self, users: Sequence[User], by: str = "") -> tuple[int, int]:
-        """Add or set all of them or none; how many were added and how many set. Passwords stay, and who is new has none.
+    def import_users(self, users: Sequence[User], by: str = "", *, dry_run: bool = False) -> tuple[int, int]:
+        """Add or set all of them or none; how many are new, without a password, and how many were there, who keep theirs.
 
-        Raises as `add` and `change` do. One transaction, in which each document is synced: so there may not be many.
+        `dry_run`: check them, and change nothing. Raises Rejected, UsageError; Refused where no administrator would be left.
         """
-        if len(users) > MAX_IMPORT:
-            raise UsageError(f"{len(users)} users in one import; at most {MAX_IMPORT}, so split it")
-        known = 0
         with self._env.write("import users") as txn:
-            demoted = False
-            for user in users:
-                old = self._people.find_user(txn, user.id)
-                known += old is not None
-                new = self._put(txn, old, _with_password_of(user, old or User(user.id, user.role)), by, guarded=False)
-                demoted |= old is not None and is_enabled_admin(old) and new != old
-            if demoted:
-                keep_an_administrator(self._people, txn)
+            olds = {user.id: self._people.find_user(txn, user.id) for user in users}
+            ids = Ids(txn, self._people.registry, USERS)
+            news = checked_all(
+                users,
+                lambda user: self._checked(
+                    txn, olds[user.id], _with_password_of(user, olds[user.id] or User(user.id, user.role)), ids
+                ),
+                "users",
+            )
+            keep_an_administrator(self._people, txn, users=news)
+            if not dry_run:
+                for new in news:
+                    self._write(txn, olds[new.id], new, by)
+        known = sum(olds[user.id] is not None for user in users)
         return len(users) - known, known
 
-    def _put(self, txn: WriteTxn, old: User | None, user: User, by: str, *, guarded: bool = True) -> User:
+    def _put(self, txn: WriteTxn, old: User | None, user: User, by: str) -> User:
+        new = self._checked(txn, old, user, Ids(txn, self._people.registry, USERS) if old is None else None)
+        keep_an_administrator(self._people, txn, users=[new])
+        self._write(txn, old, new, by)
+        return new
+
+    def _checked(self, txn: ReadTxn, old: User | None, user: User, ids: Ids | None) -> User:
         new = checked_user(user)
         if old is None:
-            refuse_twin("user", new.id, [str(fields["id"]) for fields in self._people.registry.all_fields(txn, USERS)])
+            assert ids is not None
+            ids.take(new.id)
         elif old.removed_us is not None:
             raise UsageError(f"user {new.id!r} was removed, and their id is given to nobody again; name another")
         elif (new.id, new.removed_us) != (old.id, None):
             raise UsageError(f"user {old.id}: their id stays")
-        if new == old:
-            return new
         if new.unit and (old is None or new.unit != old.unit):
             unit_of(self._people, txn, new.unit, f"user {new.id}")
-        self._write(txn, new, by)
-        # An administrator who goes to another unit may go to one that is disabled.
-        if guarded and old is not None and is_enabled_admin(old) and (not is_enabled_admin(new) or new.unit != old.unit):
-            keep_an_administrator(self._people, txn)
         return new
 
-    def _write(self, txn: WriteTxn, user: User, by: str) -> None:
-        self._people.registry.write(txn, named(USERS, user.id), to_fields(user), self._people.clock.now_us(), by)
+    def _write(self, txn: WriteTxn, old: User | None, new: User, by: str) -> None:
+        if new != old:
+            self._people.registry.write(txn, named(USERS, new.id), to_fields(new), self._people.clock.now_us(), person(by))
 
 
 def _hashed(password: str, user_id: str) -> str:

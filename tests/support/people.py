@@ -1,4 +1,4 @@
-"""Units, users, grants and tokens for tests, made by the ordinary functions; and hashes that cost a test little."""
+"""Units, users, grants and tokens for tests, made by the ordinary functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from unittest import mock
 
 from argon2 import Parameters
-from argon2.profiles import CHEAPEST
 
 from access.people.attempts import Attempts
 from access.people.login import sign_in
@@ -25,8 +24,8 @@ ADDRESS = "10.99.1.7"
 
 
 @contextmanager
-def cheap_hashes(parameters: Parameters = CHEAPEST) -> Iterator[None]:
-    """Passwords hashed with a few kilobytes in this process."""
+def hashes_of(parameters: Parameters) -> Iterator[None]:
+    """Passwords hashed with these in this process."""
     with mock.patch("access.people.passwords.PARAMETERS", parameters):
         yield
 

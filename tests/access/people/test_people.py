@@ -11,6 +11,7 @@ import pytest
 
 from access.people.admins import FIRST, first_administrator
 from access.people.attempts import Attempts
+from access.people.batch import Rejected
 from access.people.login import sign_in
 from access.people.model import Role, Terminal, Unit, User
 from access.people.people import People
@@ -25,7 +26,7 @@ from index.rebuild import rebuild
 from index.registry import Registry
 from tests.support.index_vault import MAP_BYTES, Vault, open_vault
 from tests.support.indexing import DAY_US, T0
-from tests.support.people import ADDRESS, PASSWORD, add_unit, add_user, cheap_hashes, give
+from tests.support.people import ADDRESS, PASSWORD, add_unit, add_user, give
 from vault.errors import Damaged, NotFound, Refused, UsageError
 from vault.grant import EVER, Action, Refusal
 from vault.ids import CameraNumber
@@ -37,7 +38,7 @@ VIEW = frozenset({Action.VIEW})
 
 @pytest.fixture
 def vault(tmp_path: Path) -> Iterator[Vault]:
-    with open_vault(tmp_path, T0) as found, cheap_hashes():
+    with open_vault(tmp_path, T0) as found:
         found.sites.ensure_default()
         found.add_camera("cam-1", CAMERA)
         yield found
@@ -187,7 +188,7 @@ def test_terminals_are_declared_set_and_dropped_all_or_none(people: People) -> N
     told = [("road", Terminal(ADDRESS, "room 3", "b")), ("road", Terminal("10.99.2.0/24", "floor", "c"))]
     assert units.put_terminals(told, "boss") == (1, 1)
     assert [item.place for item in people.unit("road").terminals] == ["room 3", "floor"]
-    with pytest.raises(NotFound):
+    with pytest.raises(Rejected, match="number 2"):
         units.put_terminals([("road", Terminal("10.99.3.1", "x", "y")), ("other", Terminal("10.0.0.1", "x", "y"))])
     units.drop_terminal("road", ADDRESS)
     assert [item.address for item in people.unit("road").terminals] == ["10.99.2.0/24"]

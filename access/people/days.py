@@ -1,0 +1,69 @@
+"""Ends of terms as people write them: a day of the configured zone, whole, or an instant. An open end is an empty text."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Final
+
+from vault.errors import UsageError
+from vault.timebase import MAX_US, US, Interval, parse_time
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def begin_us(text: str, zone: tzinfo, now_us: int) -> int:
+    """UTC µs of where it begins: the day's first instant, or the instant. Raises UsageError."""
+    day = _day(text)
+    return _midnight_us(day, zone) if day is not None else parse_time(text, now_us)
+
+
+def end_us(text: str, zone: tzinfo, now_us: int) -> int:
+    """UTC µs of where it ends, not included: behind the day's last instant, or the instant. Raises UsageError."""
+    day = _day(text)
+    if day is None:
+        return parse_time(text, now_us)
+    return MAX_US if day == date.max else _midnight_us(day + timedelta(days=1), zone)
+
+
+def interval(begin: str, end: str, zone: tzinfo, now_us: int) -> Interval:
+    """Empty texts are open ends. Raises UsageError."""
+    return Interval(begin_us(begin, zone, now_us) if begin else 0, end_us(end, zone, now_us) if end else MAX_US)
+
+
+def begin_text(us: int, zone: tzinfo) -> str:
+    """What `begin_us` reads as `us`, a day where it is one's first instant; empty for the beginning of time."""
+    if us <= 0:
+        return ""
+    moment = _local(us, zone)
+    return moment.date().isoformat() if _midnight_us(moment.date(), zone) == us else moment.isoformat()
+
+
+def end_text(us: int | None, zone: tzinfo) -> str:
+    """What `end_us` reads as `us`, a day where it ends with one; empty for an open end."""
+    if us is None or us >= MAX_US:
+        return ""
+    moment = _local(us, zone)
+    day = moment.date() - timedelta(days=1)
+    return day.isoformat() if _midnight_us(moment.date(), zone) == us and us > 0 else moment.isoformat()
+
+
+def _day(text: str) -> date | None:
+    text = text.strip()
+    try:
+        return date.fromisoformat(text) if len(text) == 10 and text[4] == "-" else None
+    except ValueError:
+        raise UsageError(f"{text[:20]!r} is not a date; write it as 2026-11-22") from None
+
+
+def _midnight_us(day: date, zone: tzinfo) -> int:
+    try:
+        us = (datetime.combine(day, time.min, zone) - _EPOCH) // timedelta(microseconds=1)
+    except (OverflowError, ValueError):
+        us = -1
+    if not 0 <= us <= MAX_US:
+        raise UsageError(f"{day.isoformat()} is outside the years 1970 to 9999")
+    return us
+
+
+def _local(us: int, zone: tzinfo) -> datetime:
+    return (_EPOCH + timedelta(seconds=us // US, microseconds=us % US)).astimezone(zone)
