@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from access.begin_cli import COMMANDS as BEGIN
+from access.check_cli import COMMANDS as CHECK
 from access.cli import COMMANDS as ACCESS
 from access.package.verify_cli import COMMANDS as VERIFY
 from access.people.cli import COMMANDS as PEOPLE
@@ -80,7 +81,20 @@ def cli(ctx: click.Context, data: Path | None, config_file: Path | None, debug: 
     ctx.obj = Session(data, config_file)
 
 
-for _command in (*BEGIN, *VAULT, *INDEX, *INGEST, *CAPACITY, *RETENTION, *INSPECT, *PEOPLE, *ACCESS, *REGISTER, *VERIFY):
+for _command in (
+    *BEGIN,
+    *VAULT,
+    *INDEX,
+    *INGEST,
+    *CAPACITY,
+    *RETENTION,
+    *INSPECT,
+    *PEOPLE,
+    *CHECK,
+    *ACCESS,
+    *REGISTER,
+    *VERIFY,
+):
     cli.add_command(_command)
 
 

@@ -1,4 +1,4 @@
-"""Every check there is, one after the other, as `streamvault check` runs them. What each looks at is its own module's."""
+"""Every check of footage, index and ledger, one after the other, as `streamvault check` runs them. What each looks at is its own module's."""
 
 from __future__ import annotations
 

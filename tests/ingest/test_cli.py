@@ -82,6 +82,7 @@ def test_the_demo_records_four_cameras_that_its_commands_can_read_while_it_runs(
     data = str(data_path)
     with process("--data", data, "demo") as demo:
         assert demo.stdout is not None
+        assert demo.stdout.readline().startswith("user admin, password ")
         said = [demo.stdout.readline() for _ in range(8)]
         # As it can be pasted: what stands behind the file's name is asked for.
         occasion = shlex.split(said[3].strip().partition("clip.mp4 ")[2])

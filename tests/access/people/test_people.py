@@ -12,6 +12,8 @@ import pytest
 from access.people.admins import FIRST, first_administrator
 from access.people.attempts import Attempts
 from access.people.batch import Rejected
+from access.people.check import check_people
+from access.people.documents import named, to_fields
 from access.people.login import sign_in
 from access.people.model import Role, Terminal, Unit, User
 from access.people.people import People
@@ -23,7 +25,7 @@ from access.people.users import Users
 from index.environment import Table
 from index.holds import Holds
 from index.rebuild import rebuild
-from index.registry import Registry
+from index.registry import Registry, encode
 from tests.support.index_vault import MAP_BYTES, Vault, open_vault
 from tests.support.indexing import DAY_US, T0
 from tests.support.people import ADDRESS, PASSWORD, add_unit, add_user, give
@@ -332,13 +334,11 @@ def test_a_grant_without_an_application_says_why_and_is_gone_at_once_when_it_is_
 
 
 def test_a_document_that_cannot_be_read_is_said_to_be_so_without_quoting_it(vault: Vault, people: People) -> None:
-    from access.people.documents import USERS, named, to_fields
-
     add_user(people, "boss", Role.ADMIN)
     fields = to_fields(people.user("boss"))
     for wrong in ({"role": "king"}, {"disabled": 1}, {"password_hash": None}, {"password_set_us": -1}):
         with vault.environment.write("harm") as txn:
-            vault.registry.write(txn, named(USERS, "boss"), fields | wrong, T0)
+            vault.registry.write(txn, named("users", "boss"), fields | wrong, T0)
         with pytest.raises(Damaged, match="check") as caught:
             people.user("boss")
         assert "king" not in str(caught.value)
@@ -352,3 +352,37 @@ def test_a_hold_may_be_called_by_ten_digits_and_so_may_a_user(vault: Vault, peop
     assert [subject.get("user") for subject in subjects if "user" in subject] == ["0000000007"]
     assert [subject.get("hold") for subject in subjects if "hold" in subject] == [1]
     assert PASSWORD not in str(subjects)
+
+
+def findings(vault: Vault) -> list[tuple[str, tuple[str, ...], str]]:
+    return [(str(found.severity), found.ids, found.message) for found in check_people(vault.registry)]
+
+
+def test_check_finds_documents_that_cannot_be_read_or_name_what_is_not_there(vault: Vault, people: People) -> None:
+    fill(people)
+    assert findings(vault) == []
+    user, grant = to_fields(people.user("li")), to_fields(people.grant(1))
+    harm: list[tuple[str, str | int, dict[str, object], str]] = [
+        ("users", "li", user | {"role": "king"}, "lacks a field"),
+        ("users", "li", user | {"unit": "nowhere"}, "of the unit 'nowhere'"),
+        ("users", "other", user, "another"),
+        ("grants", 1, grant | {"cameras": [77]}, "#77"),
+        ("grants", 1, grant | {"unit": "nowhere"}, "for the unit 'nowhere'"),
+        ("grants", 1, grant | {"application": None}, "says otherwise"),
+        ("tokens", people.tokens()[0].id, to_fields(people.tokens()[0]) | {"user": "nobody"}, "of the user 'nobody'"),
+    ]
+    for kind, id_, fields, says in harm:
+        name = named(kind, id_)
+        with vault.environment.write("harm") as txn:
+            before = txn.get(Table.REGISTRY, name.row_key)
+            txn.put(Table.REGISTRY, name.row_key, encode(name, 1, T0, fields))
+        assert any(severity == "error" and says in message for severity, _, message in findings(vault)), says
+        with vault.environment.write("mend") as txn:
+            if before is None:
+                txn.delete(Table.REGISTRY, name.row_key)
+            else:
+                txn.put(Table.REGISTRY, name.row_key, before)
+    assert findings(vault) == []
+    give(people, [], sites=("default",))
+    Users(people).change("1234567890", lambda old: replace(old, role=Role.ADMIN, disabled=True))
+    assert findings(vault) == []
