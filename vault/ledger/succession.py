@@ -24,7 +24,7 @@ from vault.ledger.signing import begins_with, is_note_signature, key_name, note_
 from vault.signing.ed25519 import KEY_BYTES, PublicKey
 from vault.signing.signer import Signer, fingerprint_of, grouped
 
-HEADER: Final = "streamvault-key-succession v1"
+HEADER: Final = "streamvault key succession v1"
 MAX_STATEMENTS: Final = 1_000
 MAX_STATEMENT_BYTES: Final = 4_096
 MAX_WORDS_CHARS: Final = 200
