@@ -7,15 +7,20 @@ while the time is not believed. What follows in the ledger, and for the segments
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from index.alarms import Alarms
+from index.cameranote import noted_clocks
 from index.duties import Fields, duty_of, put_duty
-from index.environment import Environment
+from index.environment import Environment, Table
+from index.rows import CAMERA
+from index.timeline import Timeline
+from vault.cameraclocks import Votes, votes
 from vault.clock import Clock, boot_id, kernel_time
-from vault.clockguard import BY_PERSON, Known, Ntp, Signs, Verdict, impossible, judge
+from vault.clockguard import BY_PERSON, CEILING_US, FLOOR_US, Known, Ntp, Signs, Verdict, impossible, judge
 from vault.errors import Refused
+from vault.ids import CameraNumber
 from vault.timebase import US
 
 DUTY: Final = "clock"
@@ -49,6 +54,8 @@ class ClockWatch:
         self._env = environment
         self._clock = clock
         self._signs = signs or (lambda: host_signs(clock))
+        self._newest_us: int | None = None
+        self._looked = False
 
     def trusted_us(self) -> int | None:
         """The time, None while it is not to be believed. Raises what the index raises."""
@@ -76,8 +83,19 @@ class ClockWatch:
         Alarms(self._env, self._clock).end(ALARM, "")
         return signs.now_us
 
+    def cameras(self) -> Votes:
+        """What the cameras' clocks say of the time now."""
+        signs = self._signs()
+        with self._env.read() as txn:
+            return votes(noted_clocks(txn, signs.mono_us, signs.boot), signs.now_us, signs.mono_us)
+
     def _look(self, signs: Signs) -> Verdict:
-        state = self.state()
+        with self._env.read() as txn:
+            state = _state(duty_of(txn, DUTY) or {})
+            said = votes(noted_clocks(txn, signs.mono_us, signs.boot), signs.now_us, signs.mono_us)
+        signs = replace(signs, agreeing=said.agreeing, disagreeing=said.disagreeing)
+        if state.known is None:
+            signs = replace(signs, newest_us=self._newest())
         verdict = judge(state.known, signs)
         if verdict.confirmed:
             noted_us = None if state.known is None else signs.mono_us - state.known.mono_us
@@ -93,6 +111,19 @@ class ClockWatch:
             )
             Alarms(self._env, self._clock).begin(ALARM, "", message)
         return verdict
+
+    def _newest(self) -> int | None:
+        """Where the newest footage ends that has a time that can be. Looked for once: what comes later has our own clock's."""
+        if not self._looked:
+            timeline = Timeline(self._env)
+            ends = [end_us for camera in self._cameras() if (end_us := timeline.last_end_us(camera)) is not None]
+            self._newest_us = max((end_us for end_us in ends if FLOOR_US <= end_us < CEILING_US), default=None)
+            self._looked = True
+        return self._newest_us
+
+    def _cameras(self) -> list[CameraNumber]:
+        with self._env.read() as txn:
+            return [CameraNumber(CAMERA.unpack(raw_key)[0]) for raw_key, _ in txn.scan(Table.USAGE)]
 
     def _rebooted(self, state: ClockState, signs: Signs) -> bool:
         return state.known is not None and state.known.boot != signs.boot

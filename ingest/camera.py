@@ -89,13 +89,16 @@ class CameraTask:
         self._received = 0
         self._lost = 0
         self._why = ""
+        self._clock_lead_us: int | None = None
         self._told: tuple[Reason, str] | None = None
         self._spread = spec.number * 2654435761 % 1000 / 1000
 
     def status(self) -> CameraStatus:
         lost = self._lost + (self._source.lost_packets if self._source else 0)
         recorder = self._recorder
-        return CameraStatus(self._epoch, recorder.recording, recorder.recorded_to_us, self._received, lost, self._why)
+        return CameraStatus(
+            self._epoch, recorder.recording, recorder.recorded_to_us, self._received, lost, self._why, self._clock_lead_us
+        )
 
     def receive(self, now_us: int, mono_us: int) -> None:
         """The first half of a step: read what has come. What it means is for `step` to say, which is to follow at the same instant.
@@ -178,6 +181,9 @@ class CameraTask:
                 sweep.release()
         for report in source.reports():
             recorder.sender_report(report.track, report.ntp_us, report.timestamp, report.is_wall)
+            if report.is_wall:
+                # As it came, give or take a sweep.
+                self._clock_lead_us = report.ntp_us - mono_us
         if self._behind:
             self._behind, self.due_us = False, mono_us
         elif self.due_us <= mono_us:
@@ -247,6 +253,7 @@ class CameraTask:
         self._source = None
         self._began = False
         self._quiet_from_us = 0
+        self._clock_lead_us = None
 
     def clock_stepped(self) -> None:
         self._recorder.host_clock_stepped()

@@ -55,6 +55,7 @@ class CameraStatus(NamedTuple):
     """How a camera is doing; a tuple, since each goes over the pipe every second. `recorded_to_us`: UTC where its footage ends, 0 when it has none from this worker.
 
     `lost_packets`, `received_bytes`: since the worker took it. `why`: the last failure, for people; empty while it records.
+    `clock_lead_us`: the camera's own clock minus the host's monotonic one, None where it has not told it by this connection.
     """
 
     epoch: int
@@ -63,6 +64,7 @@ class CameraStatus(NamedTuple):
     received_bytes: int
     lost_packets: int
     why: str
+    clock_lead_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

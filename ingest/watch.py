@@ -1,4 +1,4 @@
-"""Cameras of which nothing is recorded, as alarms; what cameras lost, as figures; and the thread that looks for both.
+"""Cameras of which nothing is recorded, as alarms; what cameras lost, as figures; what their clocks say; and the thread that looks.
 
 It is a thread of the supervisor and waits for the index like any other writer, which the watch loop must not.
 """
@@ -13,6 +13,7 @@ from index.alarm_sender import AlarmSender, receivers
 from index.alarms import Alarms
 from index.hours import HOUR_US, CameraHour, HourFigures, Hours
 from index.node import Node
+from ingest.cameraclocks import CameraClockWatch
 from ingest.messages import CameraStatus
 from vault.errors import StreamvaultError
 from vault.ids import CameraNumber
@@ -42,6 +43,7 @@ class Watch:
         self.sender = AlarmSender(self._alarms, receivers(node.config, node.folder.path))
         self._running = running
         self._hours = Hours(node.environment)
+        self._clocks = CameraClockWatch(node.environment, node.clock)
         self._seen: dict[CameraNumber, int] = {}
         self._lost: dict[CameraHour, HourFigures] = {}
         self._lost_due_us = 0
@@ -100,6 +102,7 @@ class Watch:
             try:
                 self.run_once()
                 self._count_losses()
+                self._clocks.look(self._running())
             except Exception as error:  # the next look repeats it; a thread that is gone sees nothing
                 trace = None if isinstance(error, StreamvaultError) else error
                 log.warning("cameras not looked at", error=str(error), trace=trace)

@@ -137,7 +137,7 @@ def show(session: Session, as_json: bool) -> None:
 
     with open_session(session) as node:
         watch = ClockWatch(node.environment, session.clock)
-        verdict, state = watch.look(), watch.state()
+        verdict, state, cameras = watch.look(), watch.state(), watch.cameras()
         with node.environment.read() as txn:
             unknown = sum(item.segments for item in expiry_sums(txn, 0))
     known_us = state.known.confirmed_us if state.known else None
@@ -148,6 +148,9 @@ def show(session: Session, as_json: bool) -> None:
         "latest_confirmed": _instant(known_us or 0),
         "unconfirmed_since": _instant(state.since_us or 0),
         "segments_without_minimum": unknown,
+        "cameras_that_tell_a_time": cameras.voting,
+        "cameras_with_this_time": cameras.agreeing,
+        "cameras_with_another_time": cameras.disagreeing,
     }
     if as_json:
         print_json(fields)

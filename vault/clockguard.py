@@ -9,7 +9,8 @@ means keep, and nothing is doomed. Recording does not ask.
 * Otherwise NTP has to say that the kernel's clock is synchronised (the kernel takes that back when somebody sets the clock), or
   most cameras have to have the same time, or a person confirms.
 * Where most cameras have another time, none of this counts but the person.
-* The very first time of a data folder is believed when it can be: there is nothing to delete yet.
+* The very first time of an index is believed when it is likely: there is nothing to delete yet. It is not where it is years after
+  this program was made, or where footage that is there already (the index was made anew) is of after it or of long before.
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ FLOOR_US: Final = 1_793_491_200_000_000
 """2026-11-01: when this program was written."""
 CEILING_US: Final = FLOOR_US + 30 * 365 * 86_400 * US
 
+FIRST_US: Final = 3 * 365 * 86_400 * US
+"""A program this old has been replaced; a first clock that says so needs a witness."""
+LATE_US: Final = 45 * 86_400 * US
+"""All footage of most sites would be over, and an index that was just made anew knows no better."""
+
 STEP_US: Final = 2 * US
 DRIFT_PPM: Final = 500
 """A wall clock may be slewed by this much (adjtimex), and is off by no more than a leap second and a rounding otherwise."""
 REBOOT_US: Final = 86_400 * US
 CAMERA_US: Final = 3_600 * US
-"""A camera whose clock is off by more has another time; many are minutes off."""
+"""A camera whose clock is off by less has our time; many are minutes off."""
 MIN_CAMERAS: Final = 3
 BY_PERSON: Final = "a person said so"
 
@@ -56,7 +62,8 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Signs:
     """What is seen now. `kernel_us`: the kernel's own word for the time, None where it cannot be asked. `agreeing` and
-    `disagreeing`: cameras whose clock is near ours, and not."""
+    `disagreeing`: as `vault.cameraclocks` counts them, 0 where there is no majority. `newest_us`: where the newest footage ends, None where there is
+    none; only the first time is held against it."""
 
     now_us: int
     mono_us: int
@@ -65,6 +72,7 @@ class Signs:
     kernel_us: int | None = None
     agreeing: int = 0
     disagreeing: int = 0
+    newest_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +85,14 @@ class Verdict:
 
 def judge(known: Known | None, signs: Signs) -> Verdict:
     """Whether `signs.now_us` may be believed."""
-    doubt = _doubt(known, signs) if known is not None else ""
+    doubt = _first_doubt(signs) if known is None else _doubt(known, signs)
     if known is not None and known.by_person and not doubt:
         return Verdict(True, BY_PERSON)
     against = impossible(signs) or _contradicted(signs)
     if against:
         return Verdict(False, against)
-    if known is None:
-        return Verdict(True, "it is the first time that is seen here")
     if not doubt:
-        return Verdict(True, "it goes on as before")
+        return Verdict(True, "it is the first time that is seen here" if known is None else "it goes on as before")
     if signs.ntp is Ntp.SYNCHRONISED:
         return Verdict(True, "NTP has it synchronised")
     if signs.agreeing >= MIN_CAMERAS:
@@ -103,7 +109,19 @@ def _contradicted(signs: Signs) -> str:
     if signs.kernel_us is not None and abs(signs.now_us - signs.kernel_us) > STEP_US:
         return f"it says {format_us(signs.now_us)} and the kernel {format_us(signs.kernel_us)}"
     if signs.disagreeing >= MIN_CAMERAS and signs.disagreeing > signs.agreeing:
-        return f"{signs.disagreeing} of {signs.agreeing + signs.disagreeing} cameras have another time"
+        return f"{signs.disagreeing} cameras, more than half of them, have another time"
+    return ""
+
+
+def _first_doubt(signs: Signs) -> str:
+    if signs.now_us >= FLOOR_US + FIRST_US:
+        return f"it says {format_us(signs.now_us)}, years after this program was made, and nothing says that it is so late"
+    newest_us = signs.newest_us
+    if newest_us is not None and FLOOR_US <= newest_us < CEILING_US:
+        if signs.now_us < newest_us - CAMERA_US:
+            return f"it is before the newest footage, of {format_us(newest_us)}"
+        if signs.now_us > newest_us + LATE_US:
+            return f"it is long after the newest footage, of {format_us(newest_us)}, and nothing says that it is so late"
     return ""
 
 

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,7 @@ def faked(tmp_path: Path) -> dict[str, str]:
     return {
         "LD_PRELOAD": str(LIBRARIES[0]), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1",
         "FAKETIME_TIMESTAMP_FILE": str(tmp_path / "now"), "FAKETIME_DONT_RESET": "1",
+        "PYTHONPATH": str(ROOT / "tests/support/faketime"),
     }  # fmt: skip
 
 
@@ -87,7 +90,8 @@ def test_recording_goes_on_over_a_step_and_its_segments_have_no_minimum(
 ) -> None:
     with monkeypatch.context() as patch:
         for name, value in faked.items():
-            patch.setenv(name, value)
+            if name != "PYTHONPATH":
+                patch.setenv(name, value)
         node.start()
     node.wait_recording()
     assert unknown(node.folder) == 0
@@ -95,3 +99,92 @@ def test_recording_goes_on_over_a_step_and_its_segments_have_no_minimum(
     wait_until(lambda: unknown(node.folder) >= 3, 60, "segments after the step")
     with open_node(node.folder, Config(), SystemClock()) as opened:
         assert "clock unconfirmed" in [alarm.kind for alarm in Alarms(opened.environment).lasting()]
+
+
+CONFIG = """\
+[recording]
+segment_seconds = 10
+sweep_seconds = 0.2
+sync_seconds = 1.0
+workers = 1
+"""
+
+
+@contextmanager
+def serving(node: TestNode, faked: dict[str, str]) -> Iterator[None]:
+    """`streamvault serve` as a person starts it, recording and deleting, until the end of the block."""
+    node.folder.config_file.write_text(CONFIG)
+    words = [sys.executable, "-m", "streamvault", "--data", str(node.folder.path), "serve"]
+    with node.log_path.open("ab") as log:
+        node.process = subprocess.Popen(words, cwd=ROOT, env=os.environ | faked, stdout=log, stderr=log)
+    node.wait_recording(40, epoch_above=node.last_epoch())
+    yield
+    assert node.stop() == 0
+
+
+def lasting(node: TestNode) -> list[str]:
+    with node.open() as opened:
+        return [alarm.kind for alarm in Alarms(opened.environment).lasting()]
+
+
+def put_footage(node: TestNode) -> set[str]:
+    """Footage of yesterday, far inside its minimum; of any wrong clock's future it is long over."""
+    with open_kept(node.folder.path, SystemClock().now_us()) as kept:
+        first_us = kept.clock.now_us() - DAY_US
+        return {key.object_key for key in kept.put([first_us + at * MINUTE_US for at in range(3)], node.numbers[0])}
+
+
+def there(node: TestNode) -> set[str]:
+    return {path.relative_to(node.folder.path / "store").as_posix() for path in node.segment_paths()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("year", [1970, 2099])
+def test_serve_records_under_a_dead_clock_and_deletes_nothing(
+    tmp_path: Path, faked: dict[str, str], node: TestNode, year: int
+) -> None:
+    footage = put_footage(node)
+    days = (datetime(year, 1, 3, tzinfo=UTC) - datetime.now(UTC)).days
+    (tmp_path / "now").write_text(f"{days:+d}d\n")
+    with serving(node, faked):
+        wait_until(lambda: "clock unconfirmed" in lasting(node), 20, "an alarm")
+    assert footage < there(node)
+    assert {path.parent.name[:4] for path in node.segment_paths()} == {str(year), str(datetime.now(UTC).year)}
+    assert unknown(node.folder) >= 1
+    with node.open() as opened:
+        assert opened.catalog.doomed() == []
+    first = node.last_epoch()
+    assert node.findings() == []
+    if year == 1970:
+        return
+    # Somebody sets the clock right.
+    (tmp_path / "now").write_text("+0d\n")
+    with serving(node, faked):
+        wait_until(lambda: "clock unconfirmed" not in lasting(node), 20, "a clock that is believed")
+        wait_until(lambda: unknown(node.folder) == 0, 40, "minima")
+    assert node.last_epoch() > first
+    assert footage < there(node)
+    assert node.findings() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["+400d", "-400d"])
+def test_serve_goes_on_over_a_step_and_deletes_nothing(
+    tmp_path: Path, faked: dict[str, str], node: TestNode, step: str
+) -> None:
+    footage = put_footage(node)
+    with serving(node, faked):
+        first = node.last_epoch()
+        assert "clock unconfirmed" not in lasting(node)
+        (tmp_path / "now").write_text(f"{step}\n")
+        node.wait_recording(40, epoch_above=first)
+        wait_until(lambda: "clock unconfirmed" in lasting(node), 20, "an alarm")
+        assert run(node.folder.path, faked, "retention", "apply").returncode == 4
+        second = node.last_epoch()
+        (tmp_path / "now").write_text("+0d\n")
+        node.wait_recording(40, epoch_above=second)
+        wait_until(lambda: "clock unconfirmed" not in lasting(node), 20, "a clock that goes on as before")
+    assert footage < there(node)
+    with node.open() as opened:
+        assert opened.catalog.doomed() == []
+    assert node.findings() == []

@@ -6,7 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from vault.clockguard import BY_PERSON, CEILING_US, FLOOR_US, MIN_CAMERAS, REBOOT_US, STEP_US, Known, Ntp, Signs, judge
+from vault.clockguard import (
+    BY_PERSON,
+    CAMERA_US,
+    CEILING_US,
+    FIRST_US,
+    FLOOR_US,
+    LATE_US,
+    MIN_CAMERAS,
+    REBOOT_US,
+    STEP_US,
+    Known,
+    Ntp,
+    Signs,
+    judge,
+)  # fmt: skip
 from vault.timebase import US
 
 NOW_US = 1_795_305_600_000_000
@@ -27,6 +41,21 @@ def stepped(days: int, **more: object) -> Signs:
         (None, replace(SOON, now_us=FLOOR_US - 1), False),
         (None, replace(SOON, now_us=FLOOR_US), True),
         (None, replace(SOON, now_us=CEILING_US), False),
+        (None, replace(SOON, now_us=FLOOR_US + FIRST_US - 1), True),
+        (None, replace(SOON, now_us=FLOOR_US + FIRST_US), False),
+        (None, replace(SOON, now_us=FLOOR_US + FIRST_US, ntp=Ntp.SYNCHRONISED), True),
+        (None, replace(SOON, now_us=FLOOR_US + FIRST_US, agreeing=MIN_CAMERAS), True),
+        (None, replace(SOON, disagreeing=MIN_CAMERAS), False),
+        (None, replace(SOON, newest_us=SOON.now_us + CAMERA_US), True),
+        (None, replace(SOON, newest_us=SOON.now_us + CAMERA_US + 1), False),
+        (None, replace(SOON, newest_us=FLOOR_US, now_us=FLOOR_US + LATE_US), True),
+        (None, replace(SOON, newest_us=FLOOR_US, now_us=FLOOR_US + LATE_US + 1), False),
+        (None, replace(SOON, newest_us=FLOOR_US, now_us=FLOOR_US + 2 * LATE_US, ntp=Ntp.SYNCHRONISED), True),
+        # Footage of a time that cannot be was recorded by a dead clock, and says nothing.
+        (None, replace(SOON, newest_us=FLOOR_US - 1), True),
+        (None, replace(SOON, newest_us=CEILING_US), True),
+        # Once a time is known, it and not the footage counts.
+        (KNOWN, replace(SOON, newest_us=SOON.now_us + 9 * DAY_US), True),
         (None, replace(SOON, now_us=4_070_908_800 * US), False),
         (KNOWN, SOON, True),
         (KNOWN, replace(SOON, now_us=SOON.now_us + STEP_US + 30_000), True),
