@@ -6,14 +6,13 @@ decision is asked for at every look. Nothing but this module makes a person's Gr
 
 from __future__ import annotations
 
-import ipaddress
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final, NoReturn
 
-from access.people.model import Principal, Role, Terminal, Unit, UnitGrant, User
+from access.people.model import Principal, Role, Unit, UnitGrant, User
+from access.people.terminals import terminal_at
 from vault.grant import EVER, Action, Grant, Refusal
 from vault.ids import CameraNumber
 from vault.timebase import MAX_US, US, Interval, format_us
@@ -113,12 +112,10 @@ def viewing_room(unit: Unit, until_us: int | None, now_us: int) -> str:
 
 def _check_user(who: Principal, user: User, action: Action, now_us: int) -> int:
     """What no role is allowed without; returns when it ends."""
-    if user.disabled:
+    if user.disabled or user.removed_us is not None:
         _no(f"user {user.id} is disabled", "disabled", "Art. 13, 14")
     if user.must_change:
-        _no(
-            f"user {user.id} has to change the password first: `streamvault user password {user.id}`", "password", "Art. 14 (7)"
-        )
+        _no(f"user {user.id} has to change the password first", "must_change", "Art. 14 (7)")
     token = who.token
     if token is None:
         return MAX_US
@@ -130,6 +127,8 @@ def _check_user(who: Principal, user: User, action: Action, now_us: int) -> int:
 
 
 def _check_unit(unit: Unit, now_us: int) -> None:
+    if unit.disabled or unit.removed_us is not None:
+        _no(f"unit {unit.id} is disabled", "unit", "Art. 13, 14")
     if not unit.agreement:
         _no(f"unit {unit.id} has signed no sharing agreement", "agreement", "Art. 13, 14")
     if now_us < unit.valid_from_us or (unit.valid_to_us is not None and now_us >= unit.valid_to_us):
@@ -151,34 +150,9 @@ def _check_terminal(unit: Unit, address: str, rules: Rules) -> None:
     """`address` empty: the host itself. Nobody's word for another address is taken: whoever is at the host could say any."""
     if not address and rules.host_terminal:
         return
-    asked = HOST if not address else (address,)
-    if not any(_is_at(terminal, one) for terminal in unit.terminals for one in asked):
+    if all(terminal_at(unit, one) is None for one in (HOST if not address else (address,))):
         where = address or "this host's own command line"
         _no(f"{where} is no declared terminal of unit {unit.id}", "terminal", "Art. 14 (3)")
-
-
-def _is_at(terminal: Terminal, address: str) -> bool:
-    network, at = _network(terminal.address), _address(address)
-    return network is not None and at is not None and at.version == network.version and at in network
-
-
-@lru_cache(4_096)
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
-
-
-@lru_cache(4_096)
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        found = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    # A server that listens for both kinds is told of IPv4 peers in this form (RFC 4291 §2.5.5.2).
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return mapped or found
 
 
 def _held(unit: Unit, action: Action, camera: CameraFacts, wanted: Interval, now_us: int, known: Known) -> UnitGrant:

@@ -25,6 +25,7 @@ from typing import Final, Protocol, Self
 from access.authorize import CameraFacts, Known, Rules, authorize
 from access.occasion import ACTIONS, Occasion, Outcome, entry
 from access.people.model import Principal, Role, Token, Unit, UnitGrant, User
+from access.people.people import People
 from index.growing import growing_intervals
 from index.ledger_anchor import drained
 from index.node import Node
@@ -39,7 +40,7 @@ from vault.logs import Log
 from vault.timebase import US, Interval
 
 STILL_US: Final = 2 * US
-"""How often a visit asks whether it still may; a revocation is seen within five seconds."""
+"""How often a visit asks whether it still may where nothing was changed: what only time ends is seen within five seconds."""
 
 MAX_CAMERAS: Final = 1_000
 """Of one visit: they all stand in one line of the ledger."""
@@ -57,22 +58,6 @@ class Roll(Protocol):
     def token(self, token_id: str, /) -> Token: ...
 
     def grants_of(self, unit_id: str, /) -> list[UnitGrant]: ...
-
-
-class _Nobody:
-    """Where no people are known: only the host's operator comes in."""
-
-    def user(self, user_id: str, /) -> User:
-        raise NotFound(f"there is no user {user_id}")
-
-    def unit(self, unit_id: str, /) -> Unit:
-        raise NotFound(f"there is no unit {unit_id}")
-
-    def token(self, token_id: str, /) -> Token:
-        raise NotFound(f"there is no token {token_id}")
-
-    def grants_of(self, unit_id: str, /) -> list[UnitGrant]:
-        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +85,9 @@ class Door:
     """Over one node. Safe for several threads."""
 
     def __init__(self, node: Node, people: Roll | None = None) -> None:
+        """`people`: those of the node's registry when None."""
         self.node = node
-        self._people = people or _Nobody()
+        self._people = people or People(node.registry, node.clock)
         self._visits = Visits(node.environment, node.clock)
         self._rules = Rules(node.config.access.viewing_room, node.config.access.host_terminal)
         self._known: dict[str, tuple[int, Known]] = {}
@@ -159,12 +145,13 @@ class Door:
         refusal: Refusal,
         said: Occasion | None = None,
         export: str = "",
+        more: Mapping[str, Value] | None = None,
     ) -> None:
         """Put a refusal on record that was found elsewhere: a field that is missing, a person who may not approve."""
-        self._refused(self._deed(who, word, cameras, wanted, said, export), refusal)
+        self._refused(self._deed(who, word, cameras, wanted, said, export), refusal, more)
 
     def again(self, who: Principal) -> Principal:
-        """The same one as known by now. Raises Refusal where user, unit or token are there no more."""
+        """The same one as known by now. Raises Refusal where what they signed in with or as is there no more."""
         if who.user is None:
             return who
         try:
@@ -172,7 +159,9 @@ class Door:
             unit = self._people.unit(user.unit) if user.unit else None
             token = None if who.token is None else self._people.token(who.token.id)
         except NotFound as error:
-            raise Refusal(f"{who.actor} is no longer known here: {error}", "user", "Art. 13, 14") from error
+            raise Refusal(f"{who.actor} is no longer known here: {error}", "disabled", "Art. 13, 14") from error
+        if (user.password_set_us, user.role, user.unit) != (who.user.password_set_us, who.user.role, who.user.unit):
+            raise Refusal(f"user {user.id}: password, role or unit were changed; sign in again", "credentials", "Art. 14 (7)")
         return replace(who, user=user, unit=unit, token=token)
 
     def _deed(
@@ -184,8 +173,10 @@ class Door:
         kind = Kind.EXPORT if word == "export" else Kind.READ
         return _Deed(kind, who, word, numbers, wanted, said, export, secrets.token_hex(12))
 
-    def _refused(self, deed: _Deed, refusal: Refusal) -> None:
-        more: dict[str, Value] = {"code": refusal.code, "article": refusal.article, "reason": str(refusal), **_origin(deed.who)}
+    def _refused(self, deed: _Deed, refusal: Refusal, more: Mapping[str, Value] | None = None) -> None:
+        more = {
+            "code": refusal.code, "article": refusal.article, "reason": str(refusal), **_origin(deed.who), **(more or {}),
+        }  # fmt: skip
         with self.node.environment.write("record refusal", frees=True) as txn:
             record(txn, deed.entry(Outcome.REFUSED, more), self.node.clock.now_us())
         # It is in the outbox: where the ledger cannot be written now, the bookkeeper does it later.
@@ -225,7 +216,8 @@ class Visit:
         self._since = since
         self._visits = Visits(door.node.environment, door.node.clock)
         self._size_bytes = 0
-        self._due_us = door.node.clock.mono_us() + STILL_US
+        # Asked for at the first call, since something may have changed before it.
+        self._changes, self._due_us = -1, 0
         self._over = threading.Event()
         self._renewer = threading.Thread(target=self._keep, name="visit", daemon=True)
         self._renewer.start()
@@ -238,16 +230,17 @@ class Visit:
             self.aborted(str(error) or type(error).__name__ if error is not None else "left before it was done", error=error)
 
     def still(self) -> None:
-        """Raises Refusal once the leave is gone: revoked, run out, the user disabled, the agreement or training over. Cheap: it
-        looks every two seconds, however often it is asked."""
-        clock = self._door.node.clock
-        if clock.mono_us() < self._due_us:
+        """Raises Refusal once the leave is gone: revoked, run out, the user disabled, the agreement or training over. Cheap, so ask
+        often: what the registry says is looked at when it has changed, all else every two seconds."""
+        clock, changes = self._door.node.clock, self._door.node.registry.changes()
+        if changes == self._changes and clock.mono_us() < self._due_us:
             return
-        if not self._visits.is_open(self.id):
+        # Whoever watches from another thread may ask just when it has come to its end.
+        if not self._visits.is_open(self.id) and not self._over.is_set():
             raise Refusal("this look was taken for over while its process stood still", "lapsed", "Art. 14 (7)")
         deed = self._deed
         self._door.grants(self._door.again(deed.who), deed.word, deed.cameras, deed.wanted)
-        self._due_us = clock.mono_us() + STILL_US
+        self._changes, self._due_us = changes, clock.mono_us() + STILL_US
 
     def wrote(self, size_bytes: int) -> None:
         """So much has gone out by now: what the ledger says should this process be killed. Cheap."""

@@ -6,12 +6,15 @@ A field that is missing is refused by its article and not by the parser, and the
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+
+from vault.console import plain
 
 if TYPE_CHECKING:
     from access.door import Door, Visit
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from vault.ids import CameraNumber
     from vault.timebase import Interval
 
+TOKEN: Final = "STREAMVAULT_TOKEN"
+PASSWORD: Final = "STREAMVAULT_PASSWORD"
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -28,6 +34,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class Said:
     """What was typed, not looked at yet. Empty: nothing."""
 
+    as_user: str
     purpose: str
     why: str
     case: str
@@ -38,6 +45,10 @@ class Said:
 
 
 _OPTIONS = (
+    click.option(
+        "--as", "as_user", default="", metavar="USER",
+        help="Look as this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
+    ),
     click.option(
         "--purpose", default="", metavar="CATEGORY",
         help="What for: investigation, order, traffic, emergency, dispute, inspection, publicity, maintenance or other.",
@@ -71,23 +82,42 @@ def occasion_options(command: _F) -> _F:
 @contextmanager
 def looking(node: Node, said: Said, word: str, cameras: Sequence[CameraNumber], wanted: Interval) -> Iterator[Visit]:
     """A look on record while the `with` lasts. Raises Refusal, which is in the ledger then; UsageError."""
-    door, who = door_of(node), principal_of(node)
+    door, who = entered(node, said, word, cameras, wanted)
     with door.open(who, word, cameras, wanted, occasion_of(door, who, said, word, cameras, wanted)) as visit:
         yield visit
 
 
-def door_of(node: Node) -> Door:
+def entered(node: Node, said: Said, word: str, cameras: Sequence[CameraNumber], wanted: Interval) -> tuple[Door, Principal]:
+    """The door and who asks at it. Raises Refusal, which is in the ledger then; UsageError."""
     from access.door import Door
+    from access.people.login import operator
+    from vault.grant import Refusal
 
-    return Door(node)
+    door = Door(node)
+    try:
+        return door, principal_of(node, said.as_user)
+    except Refusal as refusal:
+        # Nobody has proven to be that user: it is the host's operator who tried.
+        door.refused(operator(), word, cameras, wanted, refusal, more={"as": plain(said.as_user[:64])})
+        raise
 
 
-def principal_of(node: Node) -> Principal:
-    """Who asks."""
-    from access.people.model import Principal
-    from index.outbox import actor_here
+def principal_of(node: Node, as_user: str) -> Principal:
+    """Who asks: a user who signs in, or the operator of this host where no user is named. Raises Refusal, UsageError."""
+    from access.people.attempts import Attempts
+    from access.people.login import operator, sign_in
+    from access.people.people import People
+    from access.people.tokens import parse_token
 
-    return Principal(actor_here())
+    if not as_user:
+        return operator()
+    # No address is asked for: who is at this host could say any (ARCHITECTURE.md).
+    people, attempts = People(node.registry, node.clock), Attempts(node.environment, node.clock)
+    token, password = os.environ.get(TOKEN), os.environ.get(PASSWORD)
+    if token is None and password is None:
+        typed = click.prompt(f"Password or token of {plain(as_user[:64])}", hide_input=True, err=True)
+        token, password = (typed, None) if parse_token(typed) else (None, typed)
+    return sign_in(people, attempts, node.clock, as_user, password=password, token=token)
 
 
 def occasion_of(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vault.splice.clip import Clip
 
 STDOUT = Path("-")
+PIPE_BYTES = 64 * 1024
 FORMS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 
 from_option = click.option("--from", "start_us", type=MOMENT, required=True, help="Begin, included.")
@@ -236,12 +237,14 @@ def _write(session: Session, output: Path, pieces: Iterable[memoryview], size: i
     """Raises Refusal as soon as the leave is gone; a file that is not whole is taken away again."""
     target = _standard_output() if output == STDOUT else output_file(output, replace=force)
     sha256, sent = hashlib.sha256(), 0
+    # A pipe takes no more than its reader does: with more at a time a slow one would outlast a revocation.
+    step = PIPE_BYTES if output == STDOUT else size
     with target as fd, progress(session, "writing", size) as line:
         for piece in pieces:
-            visit.still()
             done = 0
             while done < len(piece):
-                done += os.write(fd, piece[done:])
+                visit.still()
+                done += os.write(fd, piece[done : done + step])
                 visit.wrote(sent + done)
             sha256.update(piece)
             sent += len(piece)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Final
 
 from access.people.model import Terminal, Unit
@@ -50,12 +51,14 @@ def terminal_at(unit: Unit, address: str) -> Terminal | None:
     return max(near, key=lambda found: found[0])[1] if near else None
 
 
+@lru_cache(4_096)
 def plain_address(text: str) -> Address:
     """Raises ValueError. An IPv4 address that came in through an IPv6 socket is one of IPv4 (RFC 4291 §2.5.5.2)."""
     found = ipaddress.ip_address(text.partition("%")[0])
     return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found
 
 
+@lru_cache(4_096)
 def _network(text: str) -> Network:
     if "/" in text:
         return ipaddress.ip_network(text)
