@@ -35,7 +35,7 @@ def begin_text(us: int, zone: tzinfo) -> str:
     if us <= 0:
         return ""
     moment = _local(us, zone)
-    return moment.date().isoformat() if _midnight_us(moment.date(), zone) == us else moment.isoformat()
+    return moment.date().isoformat() if _begins_us(moment.date(), zone) == us else moment.isoformat()
 
 
 def end_text(us: int | None, zone: tzinfo) -> str:
@@ -43,8 +43,8 @@ def end_text(us: int | None, zone: tzinfo) -> str:
     if us is None or us >= MAX_US:
         return ""
     moment = _local(us, zone)
-    day = moment.date() - timedelta(days=1)
-    return day.isoformat() if _midnight_us(moment.date(), zone) == us and us > 0 else moment.isoformat()
+    ends = _begins_us(moment.date(), zone) == us and us > 0
+    return (moment.date() - timedelta(days=1)).isoformat() if ends else moment.isoformat()
 
 
 def _day(text: str) -> date | None:
@@ -56,14 +56,24 @@ def _day(text: str) -> date | None:
 
 
 def _midnight_us(day: date, zone: tzinfo) -> int:
-    try:
-        us = (datetime.combine(day, time.min, zone) - _EPOCH) // timedelta(microseconds=1)
-    except (OverflowError, ValueError):
-        us = -1
+    us = _begins_us(day, zone)
     if not 0 <= us <= MAX_US:
         raise UsageError(f"{day.isoformat()} is outside the years 1970 to 9999")
     return us
 
 
+def _begins_us(day: date, zone: tzinfo) -> int:
+    """Below 0 for a day that begins before 1970, or that this zone has no calendar for."""
+    try:
+        return (datetime.combine(day, time.min, zone) - _EPOCH) // timedelta(microseconds=1)
+    except (OverflowError, ValueError):
+        return -1
+
+
 def _local(us: int, zone: tzinfo) -> datetime:
-    return (_EPOCH + timedelta(seconds=us // US, microseconds=us % US)).astimezone(zone)
+    moment = _EPOCH + timedelta(seconds=us // US, microseconds=us % US)
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        # The last hours of the year 9999 where the clocks are ahead.
+        return moment

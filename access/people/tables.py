@@ -24,6 +24,8 @@ GRANT_COLUMNS: Final = (
     "id", "unit", "sites", "cameras", "actions", "from", "to", "valid_from", "valid_to", "application", "why",
 )  # fmt: skip
 
+_ALWAYS: Final = "1970-01-01T00:00:00Z"
+"""In a grant's row, where nothing is from now on."""
 _UNIT_TEXTS: Final = ("name", "agreement", "scope", "rules_ref", "leader")
 _USER_TEXTS: Final = ("unit", "real_name", "staff_number", "trained_on")
 
@@ -162,7 +164,7 @@ def write_grants(grants: Iterable[UnitGrant], names: Names) -> bytes:
             (
                 str(grant.number), grant.unit, " ".join(grant.sites), " ".join(map(names.name, grant.cameras)),
                 " ".join(sorted(grant.actions)), begin_text(grant.window.start_us, names.zone),
-                end_text(grant.window.end_us, names.zone), begin_text(grant.valid.start_us, names.zone),
+                end_text(grant.window.end_us, names.zone), begin_text(grant.valid.start_us, names.zone) or _ALWAYS,
                 end_text(grant.valid.end_us, names.zone), str(grant.application or ""), grant.why,
             )
             for grant in grants

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import resource
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -269,6 +271,36 @@ def test_ten_thousand_wrong_passwords_and_tokens_cost_few_hashes_few_rows_and_fe
     vault.clock.advance(LONGEST_LOCK_US)
     assert signed_in(people).actor == "li"
     assert guess(people, attempts, "li", PASSWORD + "x") == "credentials"
+
+
+def test_guesses_side_by_side_are_all_counted_and_few_are_hashed_at_a_time(people: People, attempts: Attempts) -> None:
+    verify, lock, now, most, looked_at = passwords.PasswordHasher.verify, threading.Lock(), 0, 0, 0
+
+    def slow(*arguments: Any) -> bool:
+        nonlocal now, most, looked_at
+        with lock:
+            now, looked_at = now + 1, looked_at + 1
+            most = max(most, now)
+        try:
+            return verify(*arguments)
+        finally:
+            with lock:
+                now -= 1
+
+    codes: list[str] = []
+    with mock.patch.object(passwords.PasswordHasher, "verify", autospec=True, side_effect=slow):
+        threads = [
+            threading.Thread(target=lambda at=at: codes.append(guess(people, attempts, "li", f"wrong {at}", f"10.93.0.{at}")))
+            for at in range(40)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    # The tenth sets a lock of two seconds on a clock that stands.
+    assert sorted(codes) == ["credentials"] * BY_NAME.free + ["locked"] * (40 - BY_NAME.free)
+    assert looked_at == BY_NAME.free
+    assert most <= passwords.AT_ONCE
 
 
 def test_addresses_without_number_take_a_bounded_number_of_rows(people: People, attempts: Attempts) -> None:

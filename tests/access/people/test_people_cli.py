@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import streamvault
 from access.people.attempts import Attempts
 from access.people.console import open_desk
 from access.people.login import sign_in
+from tests.test_house import ROOT
 from vault.console import Session
 from vault.errors import StoreError
 from vault.grant import Refusal
@@ -98,6 +100,22 @@ def test_an_init_whose_password_nobody_could_read_is_no_init_and_may_be_repeated
     assert streamvault.run(["--data", str(data_path), "init"]) == 0
     found = re.search(r"password (\S+)", capsys.readouterr().out)
     assert found is not None
+    assert code_of(data_path, "admin", found[1]) == "must_change"
+
+
+def test_an_init_that_is_killed_once_the_password_is_out_has_made_a_folder_or_may_be_repeated(
+    data_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [sys.executable, "-m", "streamvault", "--data", str(data_path), "init"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"password (\S+)", process.stdout.readline())
+        process.kill()
+    assert found is not None
+    if not (data_path / "VERSION").exists():
+        assert streamvault.run(["--data", str(data_path), "init"]) == 0
+        found = re.search(r"password (\S+)", capsys.readouterr().out)
+        assert found is not None
     assert code_of(data_path, "admin", found[1]) == "must_change"
 
 
