@@ -131,7 +131,7 @@ class Attempts:
         worst = max(locked, key=lambda tally: tally.until_us)
         subject: dict[str, Value] = {"user": charge.user} if charge.user else {}
         body: dict[str, Value] = {
-            "what": "locked", "failures": worst.failures, "until": format_us(worst.until_us), "address": charge.address[:64],
+            "what": "locked", "failures": worst.failures, "until": format_us(worst.until_us), "address": _address_key(charge.address)[2:].decode(),
         }  # fmt: skip
         with self._env.write("tell of a lock", frees=True) as txn:
             record(txn, NewEntry(Kind.ACCESS, actor_here("sign-in"), subject, body), now_us)

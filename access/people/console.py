@@ -114,7 +114,10 @@ def valid_of(desk: Desk, valid_from: str, valid_to: str) -> Interval:
 def read_secret(from_stdin: bool, what: str, *, again: bool = False) -> str:
     """One line of standard input, or what a person types unseen, twice where it is new. Raises UsageError."""
     if from_stdin:
-        line = sys.stdin.readline(1_000)
+        try:
+            line = sys.stdin.readline(1_000)
+        except UnicodeDecodeError:
+            raise UsageError(f"{what}: standard input is not UTF-8 text") from None
         if not line:
             raise UsageError(f"{what}: standard input ended before it")
         return line.rstrip("\r\n")

@@ -56,7 +56,7 @@ def hash_password(password: str) -> str:
     """The encoded form with a new salt, of a `checked_password`. Raises Busy where there is no memory for it."""
     try:
         with _turns:
-            return PasswordHasher.from_parameters(PARAMETERS).hash(unicodedata.normalize("NFC", password))
+            return PasswordHasher.from_parameters(PARAMETERS).hash(_hashed_bytes(password))
     except HashingError as error:
         raise Busy(f"hashing a password: {error}; try again") from None
 
@@ -64,7 +64,7 @@ def hash_password(password: str) -> str:
 def is_right(encoded: str, password: str) -> bool:
     """Whether this is the password. Without an encoded form it is not, and that takes as long."""
     known = bool(encoded) and _is_bearable(encoded)
-    text = unicodedata.normalize("NFC", password[: MOST_CHARS + 1])
+    text = _hashed_bytes(password[: MOST_CHARS + 1])
     try:
         with _turns:
             matches = PasswordHasher.from_parameters(PARAMETERS).verify(encoded if known else _nobodys(), text)
@@ -76,6 +76,11 @@ def is_right(encoded: str, password: str) -> bool:
 def is_outdated(encoded: str) -> bool:
     """Whether a hash was made with other parameters than today's."""
     return extract_parameters(encoded) != PARAMETERS
+
+
+def _hashed_bytes(password: str) -> bytes:
+    """Of any text: one from the environment may hold bytes that are no UTF-8."""
+    return unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
 
 
 def _is_bearable(encoded: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -85,9 +86,11 @@ def set_(session: Session, /, unit_id: str, by: str, **said: Any) -> None:
 def list_(session: Session, removed: bool, as_json: bool) -> None:
     """List the units, and what each lacks of what the rule asks."""
     with open_desk(session) as desk:
-        users = desk.people.users()
-        found = [(item, unit_json(desk, item, users)) for item in desk.people.units(removed=removed)]
-        lacks = {item.id: _lacks(desk, item, users) for item, _ in found}
+        users: dict[str, list[User]] = defaultdict(list)
+        for user in desk.people.users():
+            users[user.unit].append(user)
+        found = [(item, unit_json(desk, item, users[item.id])) for item in desk.people.units(removed=removed)]
+        lacks = {item.id: _lacks(desk, item, users[item.id]) for item, _ in found}
     if as_json:
         print_json([shown for _, shown in found])
         return

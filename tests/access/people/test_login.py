@@ -81,6 +81,8 @@ def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(people: People, a
         ("../li", PASSWORD),
         ("李" * 500, "x"),
         ("boss/", "\n"),
+        ("li\udc80", "x"),
+        ("li", "\udcff\x00"),
     ):
         with pytest.raises(Refusal) as caught:
             sign_in(people, attempts, people.clock, name, password=password, address=ADDRESS)
