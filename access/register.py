@@ -100,22 +100,29 @@ def row_of(entries: Sequence[Entry]) -> Row:
     size, hashed, outcome, ended_us = None, "", OPEN, None
     approver, approved_us = "", None
     code = article = reason = ""
+    begun: set[str] = set()
     for entry in entries:
-        said, step = entry.body, _text(entry.body, "outcome")
-        if step == Outcome.APPROVED:
-            approver, approved_us = _text(said, "approver") or _text(entry.subject, "user") or entry.actor, entry.time_us
-            outcome = OPEN if outcome == Outcome.WAITING else outcome
-        elif step == Outcome.WAITING:
-            outcome = step
+        said, step, refers = entry.body, _text(entry.body, "outcome"), _text(entry.body, "refers")
+        if step in _ENDS and begun and refers not in begun:
+            # A refusal of something else about it: somebody who may not decide on it tried to.
+            continue
+        if step in (Outcome.ASKED, Outcome.WAITING):
+            # It may be taken up again behind its end.
+            begun.add(refers)
+            outcome, ended_us, code, article, reason = (OPEN if step == Outcome.ASKED else step), None, "", "", ""
+        elif step == Outcome.APPROVED:
+            approver, approved_us = _text(entry.subject, "user") or entry.actor, entry.time_us
+            outcome = OPEN
         elif step in _ENDS:
             outcome, ended_us = step, entry.time_us
+        approver = approver or _text(said, "approved_by")
         told = _first_number(said, ("bytes", "size_bytes"))
         size = size if told is None else told
-        hashed = _first_text(said, ("manifest_sha256", "package_sha256", "sha256")) or hashed
+        hashed = _text(said, "sha256") or hashed
         code, article = _text(said, "code") or code, _text(said, "article") or article
-        reason = _first_text(said, ("reason", "message", "why_not")) or reason
+        reason = _first_text(said, ("reason", "why_ended")) or reason
     return Row(
-        deed=_text(body, "refers") or first.id, kind=first.kind, action=_text(body, "action"), asked_us=first.time_us,
+        deed=_text(subject, "export") or _text(body, "refers") or first.id, kind=first.kind, action=_text(body, "action"), asked_us=first.time_us,
         actor=first.actor, unit=_text(subject, "unit"), user=_text(subject, "user"),
         taker=_text(body, "person"), staff_number=_text(body, "staff_number"), cameras=_cameras(subject),
         start_us=_first_number(body, ("start_us",)), end_us=_first_number(body, ("end_us",)), purpose=_text(body, "purpose"),

@@ -1,14 +1,16 @@
-"""The commands `ledger …`: reading the audit ledger, and checking the whole of it. Nothing here writes one."""
+"""The commands `ledger …`: reading the audit ledger, and checking the whole of it. Nothing here writes one. `ledger forward` is
+`index.forward_cli`'s."""
 
 from __future__ import annotations
 
-import json
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from index.camera_cli import open_session
+from index.forward_cli import forward
 from vault.console import MOMENT, Session, counted, json_option, pass_session, plain, print_json, print_table, progress
 from vault.errors import Damaged, StoreError
 from vault.ledger.entry import Kind
@@ -16,9 +18,8 @@ from vault.timebase import format_local, format_us
 
 if TYPE_CHECKING:
     from vault.ledger.entry import Entry
-    from vault.ledger.verify import Report
-
-SHOWN_CHARS = 160
+    from vault.ledger.ledger import Ledger
+    from vault.ledger.verify import Anchor, Report
 
 
 @click.group()
@@ -69,8 +70,10 @@ def show(
             ]
         )  # fmt: skip
         return
+    from index.ledger_words import about, what
+
     rows = [
-        [entry.sequence, format_local(entry.time_us), entry.kind, entry.actor, _short(entry.subject), _short(entry.body)]
+        [entry.sequence, format_local(entry.time_us)[:19], entry.kind, entry.actor, about(entry), what(entry)]
         for entry in found
     ]
     print_table(["number", "time", "kind", "by", "about", "what"], rows, right=["number"])
@@ -78,21 +81,20 @@ def show(
         click.echo(f"{total - len(found):,} older ones are not shown; --limit shows more")
 
 
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)[1:-1]
-    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
-
-
 @ledger.command("verify")
 @click.option(
     "--trust", "trusted", multiple=True, metavar="FINGERPRINT",
     help="Of the ledger's key, as it was written down elsewhere; accepts that it replaced a lost one. May be repeated.",
 )  # fmt: skip
+@click.option(
+    "--kept", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file with checkpoints that were kept elsewhere: notes, or the log of whoever the ledger is forwarded to.",
+)  # fmt: skip
 @json_option
 @pass_session
-def verify(session: Session, trusted: tuple[str, ...], as_json: bool) -> None:
+def verify(session: Session, trusted: tuple[str, ...], kept: Path | None, as_json: bool) -> None:
     """Check every entry of the ledger against its tree, the tree against every checkpoint (those beside it, the index's, the
-    store's), and that each was signed by the key of its time.
+    store's, those of --kept), and that each was signed by the key of its time.
 
     Only reads, and may run beside a recorder. Exit code 8 when an entry was edited, removed, moved, or the ledger was cut back
     or forked: the list says which and where.
@@ -112,6 +114,8 @@ def verify(session: Session, trusted: tuple[str, ...], as_json: bool) -> None:
         except StoreError as error:
             asked = False
             click.echo(f"the store was not asked for its checkpoints: {plain(str(error))}", err=True)
+        if kept is not None:
+            anchors += _anchors_in(kept, node.ledger)
         if asked and not anchors and not (node.folder.ledger.exists() or node.folder.ledger_key.exists()):
             # A data folder made before there were ledgers, in which nothing was changed since: the first entry makes the key.
             _print(Report(), 0, as_json)
@@ -130,6 +134,27 @@ def verify(session: Session, trusted: tuple[str, ...], as_json: bool) -> None:
         raise Damaged(
             f"the ledger is not what was signed: {counted(len(report.findings), 'finding')}; the list above says where"
         )
+
+
+def _anchors_in(path: Path, ledger: Ledger) -> list[Anchor]:
+    """The checkpoints of this ledger in a file from elsewhere. Raises NotFound where there is none, StoreError."""
+    from vault.errors import NotFound
+    from vault.files import store_error
+    from vault.ledger.message import MAX_KEPT_BYTES, notes_in
+    from vault.ledger.verify import Anchor
+
+    try:
+        with path.open("rb") as file:
+            # The newest stand at the end.
+            file.seek(max(0, path.stat().st_size - MAX_KEPT_BYTES))
+            text = file.read(MAX_KEPT_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise store_error(f"reading {path}", error) from error
+    newest = ledger.newest()
+    found = [one for one in notes_in(text) if newest is None or one.checkpoint.origin == newest.checkpoint.origin]
+    if not found:
+        raise NotFound(f"{path}: holds no checkpoint of this ledger")
+    return [Anchor(str(path), one.note) for one in found]
 
 
 def _print(report: Report, anchors: int, as_json: bool) -> None:
@@ -159,3 +184,6 @@ def _print(report: Report, anchors: int, as_json: bool) -> None:
             f"entries: {report.entries:,}, every one as it was signed; {counted(report.checkpoints, 'checkpoint')} agree, "
             f"{anchors} of them kept elsewhere{more}"
         )
+
+
+ledger.add_command(forward)

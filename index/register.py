@@ -46,11 +46,20 @@ Tell = Callable[[int], None]
 
 
 def deed_of(entry: Entry) -> str | None:
-    """Which deed the entry is a step of: the id of its opening entry. None for one that tells of no footage."""
+    """Which deed the entry is a step of: its export, else the id of its opening entry. None for one that tells of no footage.
+
+    An export may be asked for, approved, broken off and taken up again: all of that is one deed.
+    """
     if entry.kind not in KINDS or not isinstance(action := entry.body.get("action"), str) or action == NO_FOOTAGE:
         return None
-    refers = entry.body.get("refers")
-    return refers if isinstance(refers, str) and 0 < len(refers.encode(errors="replace")) <= 64 else entry.id
+    export, refers = entry.subject.get("export"), entry.body.get("refers")
+    if entry.kind == Kind.EXPORT and _is_id(export):
+        return f"export/{export}"
+    return str(refers) if _is_id(refers) else entry.id
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value.encode(errors="replace")) <= 64
 
 
 def unit_of(entry: Entry) -> str:

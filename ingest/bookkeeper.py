@@ -1,5 +1,5 @@
 """The supervisor's duty to the ledger: what waits goes into it, looks at footage whose process died are closed there, its newest
-checkpoint is kept elsewhere, the register's index follows it, and a broken one is said.
+checkpoint is kept elsewhere, it is forwarded, the register's index follows it, and a broken one is said.
 
 A thread of its own: syncs and the store may block, and recording depends on none of it. What fails is tried again.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 
 from index.alarms import Alarms
+from index.forwarder import forwarder
 from index.ledger_anchor import anchor, keep_anchor, keep_succession, object_key
 from index.node import Node
 from index.register import Register
@@ -46,6 +47,7 @@ class Bookkeeper:
         self._outbox = node.outbox
         self._visits = Visits(node.environment, node.clock)
         self._alarms = Alarms(node.environment, node.clock)
+        self._forwarder = forwarder(node.config, node.folder.path, node.environment, node.ledger, node.clock)
         self._register = Register(node.environment, node.ledger)
         self._look_due_us = self._store_due_us = self._register_due_us = 0
         self._stored: SignedCheckpoint | None = None
@@ -55,6 +57,8 @@ class Bookkeeper:
 
     def start(self) -> None:
         self._thread.start()
+        if self._forwarder is not None:
+            self._forwarder.start()
 
     @property
     def alive(self) -> bool:
@@ -65,6 +69,8 @@ class Bookkeeper:
         """Bring what waits into the ledger, then end."""
         self._stop.set()
         self._thread.join(timeout=seconds)
+        if self._forwarder is not None:
+            self._forwarder.stop(seconds)
 
     def _run(self) -> None:
         while not self._stop.wait(1):

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from index.alarms import Alarms
 from index.duties import Duties
+from index.forwarder import forwarded
 from index.ledger_anchor import anchor
 from index.node import Node
 from ingest.messages import CameraStatus
@@ -25,6 +26,7 @@ from ingest.rtp.engine import inner_kind
 from vault.errors import StoreError, StreamvaultError
 from vault.ids import CameraNumber
 from vault.logs import Log
+from vault.syslog import SyslogAddress
 from vault.timebase import US
 
 log = Log("ingest.metrics")
@@ -124,6 +126,19 @@ class Figures(Collector):
             newest = anchor(txn)
         yield _gauge("ledger_entries", "entries of the ledger, as the index remembers it", newest.size if newest else 0)
         yield _gauge("ledger_waiting", "entries that are not in the ledger yet", self._node.outbox.waiting())
+        yield from self._forwarded(newest.size if newest else 0)
+
+    def _forwarded(self, size: int) -> Iterator[Metric]:
+        """No sample where the ledger is forwarded to nobody."""
+        behind: dict[str, float] = {}
+        ages: dict[str, float] = {}
+        if self._node.config.forward.address:
+            receiver = str(SyslogAddress.parse(self._node.config.forward.address))
+            found = forwarded(self._node.environment, receiver)
+            behind[receiver] = max(0, size - found.read)
+            ages[receiver] = found.age_us(self._node.clock.now_us()) / US
+        yield _labelled("forward_waiting", "entries of the ledger that the receiver has not read", "receiver", behind)
+        yield _labelled("forward_age_seconds", "how long some of them have waited", "receiver", ages)
 
     def _retention(self) -> Iterator[Metric]:
         """What the last run remembers; nothing before the first."""

@@ -199,6 +199,19 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True)
+class Forward:
+    """`[forward]`: who is sent each entry of the ledger. Files are in the data folder if relative."""
+
+    address: str = _text("", "syslog receiver of the ledger, as in tls://log.example:6514 (tls or tcp); empty is nobody")
+    tls_ca_file: str = _text("", "PEM file of the authorities that it is checked against; empty is the system's")
+    tls_cert_file: str = _text("", "PEM file of the certificate that we show it; empty is none")
+    tls_key_file: str = _text("", "file of mode 0600 with that certificate's key, in PEM")
+    settle_seconds: int = _number(60, 10, 3600, "what it read and kept no longer than this before it went away is sent again")
+    message_bytes: int = _number(8192, 2048, 131_072, "longest message; what is longer goes in parts")
+    alarm_minutes: int = _number(15, 1, 1440, "an alarm once entries have waited for so long")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All sections. `source` is the file it came from (None: defaults only), `given` the keys (`section.key`) set there."""
 
@@ -210,6 +223,7 @@ class Config:
     metrics: Metrics = field(default_factory=Metrics)
     access: Access = field(default_factory=Access)
     signing: Signing = field(default_factory=Signing)
+    forward: Forward = field(default_factory=Forward)
     source: Path | None = None
     given: frozenset[str] = frozenset()
 
@@ -233,6 +247,7 @@ _SECTIONS: Mapping[str, type[Any]] = {
     "metrics": Metrics,
     "access": Access,
     "signing": Signing,
+    "forward": Forward,
 }
 
 
@@ -283,6 +298,8 @@ def parse(data: bytes, path: Path) -> Config:
         _ = config.retention.zone, config.metrics.address, config.store.capacity_bytes
         if config.alarms.syslog:
             SyslogAddress.parse(config.alarms.syslog)
+        if config.forward.address and SyslogAddress.parse(config.forward.address).transport == "udp":
+            raise ConfigError("forward.address: UDP loses what nobody misses; write tls:// or tcp://")
         if config.alarms.webhook and not _WEBHOOK.fullmatch(config.alarms.webhook):
             raise ConfigError("alarms.webhook must be http:// or https:// HOST and a path, without a user or password in it")
     except ConfigError as error:

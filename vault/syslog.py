@@ -47,7 +47,7 @@ class SyslogMessage:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-def encode(message: SyslogMessage, host: str, process: int) -> bytes:
+def encode(message: SyslogMessage, host: str, process: int, max_bytes: int = MAX_BYTES) -> bytes:
     """RFC 5424 §6. Whatever would break a field is left out or escaped; what is too long is cut at the end of the text."""
     at = (_EPOCH + timedelta(microseconds=message.at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
     pairs = "".join(f' {_name(name, 32)}="{_value(value)}"' for name, value in message.fields.items())
@@ -56,7 +56,7 @@ def encode(message: SyslogMessage, host: str, process: int) -> bytes:
     pri = FACILITY_LOCAL0 * 8 + message.priority
     head = f"<{pri}>1 {at} {_name(host, 255)} streamvault {process} {_name(message.msgid, 32)} {data} ".encode()
     text = "".join(character if character.isprintable() else " " for character in message.text).encode()
-    return head + (b"\xef\xbb\xbf" + text[: max(0, MAX_BYTES - len(head) - 3)]).decode(errors="ignore").encode()
+    return head + (b"\xef\xbb\xbf" + text[: max(0, max_bytes - len(head) - 3)]).decode(errors="ignore").encode()
 
 
 def _name(text: str, longest: int) -> str:
@@ -75,6 +75,9 @@ class SyslogAddress:
     transport: str
     host: str
     port: int
+
+    def __str__(self) -> str:
+        return f"{self.transport}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     @classmethod
     def parse(cls, text: str) -> SyslogAddress:
@@ -117,8 +120,7 @@ class SyslogSender:
                 self._socket.sendall(b"%d %s" % (len(raw), raw))
         except (OSError, ssl.SSLError) as error:
             self.close()
-            where = f"{self._address.transport}://{self._address.host}:{self._address.port}"
-            raise SourceError(f"telling the syslog receiver {where}: {error}") from error
+            raise SourceError(f"telling the syslog receiver {self._address}: {error}") from error
 
     def close(self) -> None:
         """Repeatable."""

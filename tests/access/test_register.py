@@ -64,6 +64,23 @@ def test_how_it_went_is_the_last_word(steps: list[Outcome], outcome: str, still_
     assert found.entries == tuple(range(len(steps)))
 
 
+def test_an_export_that_was_broken_off_and_taken_up_again_is_one_row() -> None:
+    def of(deed: str, *more: tuple[Outcome, dict[str, object]]) -> list[NewEntry]:
+        made = [step(deed, outcome, START_US + at, **said) for at, (outcome, said) in enumerate(more)]  # type: ignore[arg-type]
+        return [replace(one, subject={**one.subject, "export": "E1"}) for one in made]
+
+    asked = of("E1", (Outcome.ASKED, {}), (Outcome.WAITING, {}), (Outcome.APPROVED, {"user": "user-2"}))
+    not_allowed = of("z", (Outcome.REFUSED, {"user": "user-9", "code": "role", "article": "Art. 14 (7)"}))
+    first = of("v1", (Outcome.ASKED, {}), (Outcome.ABORTED, {"bytes": 5, "why_ended": "killed"}))
+    assert row(*asked[:2], *not_allowed).outcome == "waiting"
+    broken = row(*asked, *first)
+    assert (broken.deed, broken.outcome, broken.reason, broken.approver) == ("E1", "aborted", "killed", "user-2")
+    again = [*asked, *not_allowed, *first, *of("v2", (Outcome.ASKED, {}))]
+    assert (row(*again).outcome, row(*again).ended_us, row(*again).reason) == ("open", None, "")
+    done = row(*again, *of("v2", (Outcome.ASKED, {}), (Outcome.DONE, {"bytes": 9, "sha256": "ff"}))[1:])
+    assert (done.outcome, done.size_bytes, done.sha256, done.code) == ("done", 9, "ff", "")
+
+
 def test_bytes_hash_and_refusal_are_those_of_the_end() -> None:
     done = row(step("a", Outcome.ASKED, START_US), step("a", Outcome.DONE, START_US + 5, bytes=12, sha256="ab"))
     assert (done.size_bytes, done.sha256, done.ended_us) == (12, "ab", START_US + 5)

@@ -30,7 +30,7 @@ def made(data_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
             [
                 step("a", Outcome.ASKED, START_US, cameras=(1,)),
                 step("b", Outcome.ASKED, START_US + 10, unit="unit-2", cameras=(1, 2)),
-                step("a", Outcome.DONE, START_US + 20, cameras=(1,), bytes=1_234_567, manifest_sha256="ab" * 32),
+                step("a", Outcome.DONE, START_US + 20, cameras=(1,), bytes=1_234_567, sha256="ab" * 32),
                 step("c", Outcome.REFUSED, START_US + 30, code="window", article="Art. 14 (4)"),
             ]
         )
@@ -77,7 +77,7 @@ def test_what_is_written_out_is_in_the_ledger_and_no_row_of_the_register(
     assert out.stat().st_mode & 0o777 == 0o600
     assert listed(made, capsys) == ["a", "b", "c"]
     assert run(made, "ledger", "show", "--json", "--kind", "read") == 0
-    [entry] = json.loads(capsys.readouterr().out)
+    [entry] = [one for one in json.loads(capsys.readouterr().out) if one["body"]["action"] == "register"]
     assert (entry["body"]["action"], entry["body"]["rows"], entry["subject"]) == ("register", 2, {"unit": "unit-1"})
 
 

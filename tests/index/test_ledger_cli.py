@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 import streamvault
+from index.duties import Duties
 from index.environment import Table
 from index.ledger_anchor import anchor, drained, object_key
-from index.node import open_node
+from index.node import init_node, open_node
 from vault.clock import SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.ledger.entry import Kind, NewEntry
+from vault.ledger.ledger import Ledger
+from vault.ledger.message import checkpoint_message
 
 
 def run(data: Path, *arguments: str) -> int:
@@ -24,7 +27,7 @@ def run(data: Path, *arguments: str) -> int:
 
 @pytest.fixture
 def made(data_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    assert run(data_path, "init") == 0
+    init_node(data_path, lambda folder: Config(), SystemClock())
     for number in (1, 2):
         assert run(data_path, "camera", "add", f"cam-{number}", f"rtsp://192.0.2.{number}/a") == 0
     capsys.readouterr()
@@ -49,7 +52,8 @@ def test_init_makes_the_key_and_every_change_of_the_registry_is_shown(made: Path
     assert [entry["sequence"] for entry in found] == [0, 1, 2]
     assert run(made, "ledger", "show") == 0
     text = capsys.readouterr().out
-    assert "cameras/0000000002" in text
+    assert "camera #2" in text
+    assert "new: id cam-2" in " ".join(text.split())
     assert "operator@" in text
 
 
@@ -149,3 +153,52 @@ def test_an_index_made_anew_remembers_the_ledger_by_the_store(made: Path, capsys
     assert run(made, "camera", "set", "cam-1", "--name", "gate") == 0
     capsys.readouterr()
     assert [entry["sequence"] for entry in shown(made, capsys)] == [0, 1, 2, 3]
+
+
+def test_a_ledger_that_was_cut_back_is_found_by_a_log_that_was_kept_elsewhere(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newest = Ledger(made / "ledger", made / "keys" / "ledger.key").newest()
+    assert newest is not None
+    log, notes, other = tmp_path / "messages", tmp_path / "notes", tmp_path / "other"
+    text = checkpoint_message(newest, 5).text
+    log.write_text(f"Nov 30 host streamvault: {text}\n" + json.dumps({"msg": text}, ensure_ascii=False) + "\n")
+    notes.write_text(newest.note)
+    other.write_text("nothing\n")
+    for kept in (log, notes):
+        assert run(made, "ledger", "verify", "--kept", str(kept), "--json") == 0
+        assert json.loads(capsys.readouterr().out)["kept_elsewhere"] > 0
+    assert run(made, "ledger", "verify", "--kept", str(other)) == 3
+    # Ledger and index go back to what they were before the last entry.
+    with open_node(DataFolder.open(made), Config(), SystemClock()) as node:
+        [log_file] = node.ledger.folder.glob("*.jsonl")
+        lines = log_file.read_bytes().splitlines(keepends=True)
+        first = node.folder.ledger / "checkpoints"
+        log_file.write_bytes(lines[0])
+        first.write_text("".join(first.read_text().splitlines(keepends=True)[:6]))
+        with node.environment.write("go back") as txn:
+            txn.delete(Table.META, b"ledger-checkpoint")
+    capsys.readouterr()
+    assert run(made, "ledger", "verify", "--json") == 0
+    assert run(made, "ledger", "verify", "--kept", str(log)) == 8
+    assert "truncated" in capsys.readouterr().out
+
+
+def test_how_far_the_forwarding_is_can_be_seen(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(made, "ledger", "forward", "status") == 3
+    (made / "streamvault.toml").write_text('[forward]\naddress = "tcp://127.0.0.1:9"\n')
+    assert run(made, "ledger", "forward", "status") == 0
+    assert "0 of 3 entries" in capsys.readouterr().out
+    with open_node(DataFolder.open(made), Config(), SystemClock()) as node:
+        state = {"receiver": "tcp://127.0.0.1:9", "settled": 1, "read": 2, "behind_since_us": 5_000_000, "error": "x\x1b[31my"}
+        Duties(node.environment).put("forward", state)
+    assert run(made, "ledger", "forward", "status", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["read"], found["settled"], found["waiting"], found["behind_since"]) == (
+        2,
+        1,
+        1,
+        "1970-01-01T00:00:05.000000Z",
+    )
+    assert run(made, "ledger", "forward", "status") == 0
+    assert "\x1b" not in capsys.readouterr().out

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from index.alarms import Alarms
+from index.forwarder import forwarded
 from index.ledger_anchor import anchor, stored_anchors
 from index.node import Node, open_node
 from index.outbox import record
 from ingest.bookkeeper import ALARM, LOOK_US, STORE_US, Bookkeeper
 from tests.support.ledgers import NOW_US, entry
-from vault.clock import ManualClock
-from vault.config import Config
+from tests.support.node import wait_until
+from tests.support.receivers import rsyslog
+from vault.clock import ManualClock, SystemClock
+from vault.config import Config, Forward
 from vault.datafolder import DataFolder
 from vault.errors import Damaged
 from vault.ledger.verify import verify
@@ -101,3 +104,20 @@ def test_the_thread_drains_what_waits_before_it_ends(node: Node) -> None:
     keeper.stop(30)
     assert not keeper.alive
     assert node.outbox.waiting() == 0
+
+
+def test_what_is_in_the_ledger_when_the_recorder_stops_has_been_forwarded(data_path: Path, tmp_path: Path) -> None:
+    folder = DataFolder.init(data_path)
+    with rsyslog(tmp_path / "log", "tcp") as receiver:
+        config = Config(forward=Forward(address=receiver.address))
+        with open_node(folder, config, SystemClock(), create=True) as node:
+            keeper = Bookkeeper(node)
+            keeper.start()
+            wait_until(lambda: forwarded(node.environment, receiver.address).behind_since_us is None, 20, "the beginning")
+            note(node, 7)
+            keeper.stop(20)
+            ids = [one.id for one in node.ledger.entries()]
+            wait_until(lambda: len(receiver.messages()) > len(ids), 20, "all entries and a checkpoint")
+            assert forwarded(node.environment, receiver.address).read == len(ids)
+    assert "deed-7" in ids
+    assert all(any(f'id="{name}"' in message["data"] for message in receiver.messages()) for name in ids)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -89,9 +90,24 @@ class Rsyslog:
             self.process.wait(20)
             self.process = None
 
+    def kill(self) -> None:
+        """As a power cut ends it: what it has in memory is lost."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+            self.process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
     def messages(self) -> list[dict[str, Any]]:
-        out = self.folder / "received"
-        return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+        """Whole ones; the last may be half written, and so may one that it was killed over."""
+        out, found = self.folder / "received", []
+        for line in out.read_text().splitlines() if out.exists() else ():
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        return found
 
     def _listens(self) -> bool:
         try:
@@ -102,8 +118,11 @@ class Rsyslog:
 
 
 @contextmanager
-def rsyslog(folder: Path, transport: str, certificate: Path | None = None) -> Iterator[Rsyslog]:
-    """rsyslogd on loopback as `udp`, `tcp` or `tls`; `certificate`: PEM with its key."""
+def rsyslog(
+    folder: Path, transport: str, certificate: Path | None = None, *, auth: str = "anon", queue: str = ""
+) -> Iterator[Rsyslog]:
+    """rsyslogd on loopback as `udp`, `tcp` or `tls`; `certificate`: PEM with its key. `auth`: what it asks of us in TLS; `queue`:
+    parameters of its queue in memory."""
     folder.mkdir(parents=True)
     port = free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
     lines = [f'global(workDirectory="{folder}" maxMessageSize="16k")']
@@ -122,9 +141,11 @@ def rsyslog(folder: Path, transport: str, certificate: Path | None = None) -> It
         lines += [
             f'global(defaultNetstreamDriver="gtls" defaultNetstreamDriverCAFile="{folder}/cert.pem" '
             f'defaultNetstreamDriverCertFile="{folder}/cert.pem" defaultNetstreamDriverKeyFile="{folder}/key.pem")',
-            'module(load="imtcp" StreamDriver.Name="gtls" StreamDriver.Mode="1" StreamDriver.AuthMode="anon")',
+            f'module(load="imtcp" StreamDriver.Name="gtls" StreamDriver.Mode="1" StreamDriver.AuthMode="{auth}")',
             f'input(type="imtcp" address="127.0.0.1" port="{port}")',
         ]
+    if queue:
+        lines.append(f"main_queue({queue})")
     lines += [
         'template(name="json" type="list" option.jsonf="on") {',
         '  property(outname="pri" name="pri" format="jsonf")',
