@@ -80,6 +80,8 @@ def authorize(
         # Whoever commands the host can read every file of it: asking purpose and person is what can be done.
         return Grant(who.actor, action, camera.number, EVER, None, ("operator",))
     until_us = _check_user(who, user, action, now_us)
+    if who.unit is not None and (who.unit.disabled or who.unit.removed_us is not None):
+        _no(f"unit {who.unit.id} is disabled", "unit", "Art. 13, 14")
     if user.role is Role.INVESTIGATOR:
         return Grant(who.actor, action, camera.number, EVER, _end(until_us), ("role investigator",))
     if user.role not in (Role.UNIT, Role.ADMIN):
@@ -127,8 +129,6 @@ def _check_user(who: Principal, user: User, action: Action, now_us: int) -> int:
 
 
 def _check_unit(unit: Unit, now_us: int) -> None:
-    if unit.disabled or unit.removed_us is not None:
-        _no(f"unit {unit.id} is disabled", "unit", "Art. 13, 14")
     if not unit.agreement:
         _no(f"unit {unit.id} has signed no sharing agreement", "agreement", "Art. 13, 14")
     if now_us < unit.valid_from_us or (unit.valid_to_us is not None and now_us >= unit.valid_to_us):

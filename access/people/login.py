@@ -1,4 +1,4 @@
-"""Who asks: a user by password or token, or whoever sits at the host. Whether they may is `access.authorize`'s to say.
+"""Who asks: a user by password or token, or whoever sits at the host. Whether they may, and still may, is `access.door`'s to say.
 
 A refused sign-in says the same whether the name, the password or both are wrong, after the same time.
 """
@@ -66,24 +66,6 @@ def change_password(people: People, attempts: Attempts, user_id: str, old: str, 
     if old == new:
         raise UsageError("the new password is the old one; choose another")
     return Users(people).set_password(user.id, new, user.id, must_change=False)
-
-
-def still(people: People, clock: Clock, principal: Principal) -> None:
-    """Whether what let them in holds now. Raises Refusal: the user, their role or unit changed, was disabled or removed, the
-    password changed, the token was revoked or ended. Cheap; cheaper still is to call it when `people.changes()` has risen."""
-    if principal.user is None:
-        return
-    with people.environment.read() as txn:
-        user = people.find_user(txn, principal.user.id)
-        if user is None or user.password_set_us != principal.user.password_set_us:
-            raise Refusal(f"user {principal.user.id}: the password was changed; sign in again", "credentials", _WHO)
-        _admitted(people, txn, user, principal.address, principal.token)
-        if (user.role, user.unit) != (principal.user.role, principal.user.unit):
-            raise Refusal(f"user {user.id}: role or unit was changed; sign in again", "credentials", _PERMISSION)
-        if principal.token is not None:
-            held = people.find_token(txn, principal.token.id)
-            if held is None or not _holds(held, clock.now_us()):
-                raise Refusal(f"token {principal.token.id}: was revoked or has ended", "credentials", _WHO)
 
 
 def _by_password(people: People, attempts: Attempts, user_id: str, password: str, address: str) -> User:

@@ -69,7 +69,7 @@ class Unit:
 class User:
     """`unit` is empty for an administrator who belongs to none. `trained_on`: ISO date, empty where nobody said so.
 
-    `password_hash`: argon2's encoded form, empty where no password can open; `password_set_us`: since when it is that password.
+    `password_hash`: argon2's encoded form, empty where no password can open; `password_set_us`: since when it is that password; rises with each.
     `must_change`: nothing else is allowed before. A removed user's id is nobody's again, so that the register means one person.
     """
 

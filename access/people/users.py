@@ -50,7 +50,9 @@ class Users:
         encoded = _hashed(password, user_id)
         with self._env.write("set password") as txn:
             old = present(self._people.find_user(txn, user_id), f"user {user_id[:80]!r}")
-            new = replace(old, password_hash=encoded, password_set_us=self._people.clock.now_us(), must_change=must_change)
+            # Another number than before, whatever the clock does: it is how one who is in is known to be out.
+            set_us = max(self._people.clock.now_us(), old.password_set_us + 1)
+            new = replace(old, password_hash=encoded, password_set_us=set_us, must_change=must_change)
             self._write(txn, old, new, by)
         return new
 

@@ -109,6 +109,8 @@ REFUSED: list[tuple[str, str, str, Callable[[], Grant]]] = [
     ("one trained the day after tomorrow", "training", "Art. 14 (1), (6)", lambda: ask(user(trained_on=LATER))),
     ("a removed user", "disabled", "Art. 13, 14", lambda: ask(user(removed_us=1))),
     ("a disabled unit", "unit", "Art. 13, 14", lambda: ask(unit(disabled=True))),
+    ("an investigator of a disabled unit", "unit", "Art. 13, 14", lambda: ask(
+        replace(unit(disabled=True), user=replace(USER, role=Role.INVESTIGATOR)))),
     ("a removed unit", "unit", "Art. 13, 14", lambda: ask(unit(removed_us=1))),
     ("no agreement", "agreement", "Art. 13, 14", lambda: ask(unit(agreement=""))),
     ("an agreement of later", "agreement", "Art. 13, 14", lambda: ask(unit(valid_from_us=NOW_US + 1))),
