@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from access.export.cli import COMMANDS as EXPORTS
 from access.look_cli import LOOKS, footage_of
 from access.serve import serve
 from index.camera_cli import open_session
@@ -78,4 +79,4 @@ def _draw(camera_id: str, wanted: Interval, view: View) -> None:
         click.echo(f"{len(rows) - MAX_TABLE_ROWS:,} more are left out; --json has all of them")
 
 
-COMMANDS: tuple[click.Command, ...] = (serve, timeline, *LOOKS)
+COMMANDS: tuple[click.Command, ...] = (serve, timeline, *LOOKS, *EXPORTS)

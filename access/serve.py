@@ -1,13 +1,14 @@
-"""The whole node: recording in this process, and retention in a child that is begun anew when it ends.
+"""The whole node: recording in this process, and retention in a child that is begun anew when it ends; each hour a process that
+looks at unfinished exports.
 
-Recording never waits for the child, and a fault in deleting never touches it. Here because the two know nothing of each other.
+Recording never waits for them, and a fault in deleting never touches it. Here because they know nothing of each other.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -28,6 +29,56 @@ FIRST_BACKOFF_US: Final = US
 LAST_BACKOFF_US: Final = 60 * US
 LOOK_SECONDS: Final = 0.5
 END_SECONDS: Final = 30.0
+
+
+TIDY_US: Final = 3_600 * US
+"""So often exports that nobody finished are looked at (`access.export.tidying`)."""
+
+
+class ExportTidier:
+    """Begins a process each hour that closes exports which nobody came back for, until told to stop."""
+
+    def __init__(self, folder: Path, config: Config, log_level: str, clock: Clock | None = None) -> None:
+        self._told = folder.absolute(), config, log_level
+        self._clock = clock or SystemClock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="exports", daemon=True)
+        self.runs = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """A process that is at it is ended: each of its steps may be repeated."""
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        due_us = 0
+        while not self._stop.wait(LOOK_SECONDS):
+            if self._clock.mono_us() < due_us:
+                continue
+            due_us = self._clock.mono_us() + TIDY_US
+            process = multiprocessing.get_context("spawn").Process(target=_tidy, args=self._told, name="exports", daemon=True)
+            process.start()
+            while process.is_alive() and not self._stop.is_set():
+                process.join(LOOK_SECONDS)
+            if process.is_alive():
+                process.kill()
+            process.join()
+            if process.exitcode and not self._stop.is_set():
+                log.error("looking at exports ended", code=process.exitcode)
+            process.close()
+            self.runs += 1
+
+
+def _tidy(folder: Path, config: Config, log_level: str) -> None:
+    """That process's main function."""
+    from access.export.tidying import tidy_node
+    from vault import logs
+
+    logs.setup(log_level)
+    tidy_node(folder, config)
 
 
 class RetentionChild:
@@ -133,7 +184,12 @@ def serve(session: Session, only: str | None, log_level: str) -> None:
     logs.setup(log_level)
     folder = session.folder()
     config = session.config(folder)
-    with stop_on_signals() as stop:
+    # Whoever deletes footage also sees to what was made of it.
+    tidier = None if only == "ingest" else ExportTidier(folder.path, config, log_level)
+    with stop_on_signals() as stop, ExitStack() as stack:
+        if tidier is not None:
+            tidier.start()
+            stack.callback(tidier.stop)
         if only == "retention":
             run_retention(folder, config, stop, session.clock)
             return

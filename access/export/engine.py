@@ -24,10 +24,10 @@ from typing import Final
 from access.door import Door
 from access.export.job import MAX_CAMERAS, MAX_TARGET_CHARS, Job, Step, Wish, new_id
 from access.export.jobs import Jobs
-from access.export.run import Run
+from access.export.run import Run, expected_bytes
 from access.export.working import Working
 from access.occasion import Occasion, Outcome, entry
-from access.package.container import Delivered
+from access.package.container import Delivered, Form
 from access.package.custody import export_id
 from access.people.model import Act, Principal, Role
 from index.node import Node
@@ -64,21 +64,39 @@ class Exports:
         """What this one asked for and may run again or still waits."""
         return [job for job in self._jobs.all() if job.actor == who.actor and not job.step.ended]
 
+    def seen_by(self, who: Principal) -> list[Job]:
+        """What this one may know of: their own and their unit's; everything for whoever keeps or inspects the platform."""
+        return [job for job in self._jobs.all() if _sees(who, job)]
+
+    def seen(self, id: str, who: Principal) -> Job:
+        """Raises NotFound for one that this one may not know of, too."""
+        job = self.get(id)
+        if not _sees(who, job):
+            raise NotFound(f"there is no export {id} of yours")
+        return job
+
+    def expected_bytes(self, job: Job) -> int:
+        """About how much a run writes, for whoever shows how far it is."""
+        return expected_bytes(self._node, job) * (1 if job.wish.form is Form.FOLDER else 2)
+
     def ask(self, who: Principal, wish: Wish, said: Occasion) -> Job:
         """A new export, to be run, or `WAITING` for a second person of the unit's. Nothing is read.
 
         Raises Refusal, which is on record then; UsageError for a target that is taken; what the ledger raises.
         """
+        now_us = self._node.clock.now_us()
+        id = new_id(now_us, secrets.token_hex(3))
+        if Path(wish.target).is_dir():
+            wish = replace(wish, target=str(Path(wish.target) / wish.form.file_name(id)))
         _check(wish)
         try:
             grants = self._door.grants(who, "export", wish.cameras, wish.interval)
         except Refusal as refusal:
             self._door.refused(who, "export", wish.cameras, wish.interval, refusal, said)
             raise
-        now_us = self._node.clock.now_us()
         waits = who.unit is not None and who.unit.approval
         job = Job(
-            id=new_id(now_us, secrets.token_hex(3)),
+            id=id,
             step=Step.WAITING if waits else Step.TAKING,
             actor=who.actor,
             wish=wish,
@@ -203,6 +221,13 @@ class Exports:
         job = self._jobs.change(job.id, change, [_deed(job, who, outcome, more)], now_us)
         self._node.outbox.drain()
         return job
+
+
+def _sees(who: Principal, job: Job) -> bool:
+    user = who.user
+    if user is None or user.role in (Role.ADMIN, Role.INSPECTOR, Role.INVESTIGATOR):
+        return True
+    return job.actor == who.actor or (user.role is Role.UNIT and bool(user.unit) and user.unit == job.unit)
 
 
 def _check(wish: Wish) -> None:

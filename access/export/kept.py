@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from access.export.taking import Piece
-from access.package.builder import Thumbnail
 from access.package.custody import MediaFile, Missing, Source, Taken
 from access.package.durable import append_line
+from access.package.report import Thumbnail
 from vault.errors import StreamvaultError
 from vault.files import store_error
 from vault.ids import CameraNumber

@@ -26,9 +26,10 @@ from access.export.taking import Piece, Taker
 from access.export.working import Working
 from access.footage import Footage
 from access.occasion import Outcome
-from access.package.builder import PackageBuilder, Payload, Thumbnail
+from access.package.builder import PackageBuilder, Payload
 from access.package.container import Delivered, deliver
 from access.package.custody import Custody, Missing, TakenCamera
+from access.package.report import Thumbnail
 from access.package.seal import prove_together
 from access.people.model import Principal
 from index.cameras import Camera

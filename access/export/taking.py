@@ -15,8 +15,9 @@ from access.decode import MAX_INPUT_BYTES, decode_apart
 from access.export.cuts import one_codec_each
 from access.export.intake import Intake, Reading
 from access.export.lanes import Stop, Works
-from access.package.builder import PackageBuilder, Thumbnail
+from access.package.builder import PackageBuilder
 from access.package.custody import MediaFile, Missing, Source, Taken, media_name
+from access.package.report import Thumbnail
 from access.pool import SourcePool
 from index.cameras import Camera
 from index.node import Node
@@ -193,7 +194,7 @@ class Taker:
         if not span.start_us <= at_us < span.end_us:
             return None
         try:
-            clip = plan_clip(parts, Interval(at_us, min(at_us + _PICTURE_US, span.end_us)), earliest_us=span.start_us)
+            clip = plan_clip(parts, Interval(at_us, min(at_us + _PICTURE_US, span.end_us)), earliest_us=grant.window.start_us)
             if clip.size > MAX_INPUT_BYTES // 4:
                 return None
             return Thumbnail(

@@ -7,6 +7,7 @@ process works on is left alone: its lock says so.
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Final
 
 from access.door import Door
@@ -16,13 +17,20 @@ from access.export.job import LISTED_US, RESUMABLE_US, Job, Step
 from access.export.jobs import Jobs
 from access.export.working import Working
 from access.package.builder import PackageBuilder
-from index.node import Node
+from access.people.people import People
+from index.node import Node, open_node
 from index.timeline import Timeline
-from vault.errors import Busy, NotFound
+from vault.clock import SystemClock
+from vault.config import Config
+from vault.datafolder import DataFolder
+from vault.errors import Busy, NotFound, StreamvaultError
+from vault.logs import Log
 from vault.timebase import US
 
 DECIDED_US: Final = 7 * 24 * 3_600 * US
 """An export that no second person decided on for so long is closed."""
+
+log = Log("access.export.tidying")
 
 
 def tidy(door: Door) -> list[Job]:
@@ -69,3 +77,13 @@ def _why_over(node: Node, job: Job, now_us: int) -> str:
                 if Timeline(node.environment).expired(camera, taken.held):
                     return "footage that it had taken has expired"
     return ""
+
+
+def tidy_node(path: Path, config: Config) -> None:
+    """The same, by a process of its own that `serve` begins now and then. What goes wrong is logged: the next time may do better."""
+    try:
+        with open_node(DataFolder.open(path), config, SystemClock(), role="exports") as node:
+            for job in tidy(Door(node, People(node.registry, node.clock))):
+                log.info("export closed", export=job.id, why=job.why)
+    except StreamvaultError as error:
+        log.error("exports not tidied", error=str(error))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from access.serve import RetentionChild
+from access.serve import ExportTidier, RetentionChild
 from index.duties import Duties
 from tests.support.retaining import open_kept
 from vault.clock import SystemClock
@@ -55,3 +55,15 @@ def test_a_killed_child_is_begun_anew_and_ends_with_us(folder: Path) -> None:
     assert child.process is None
     with DataFolder.open(folder).retention_lock():
         pass
+
+
+def test_a_node_takes_away_what_an_export_left(folder: Path) -> None:
+    orphan = folder / "exports" / "20200101-000000-abcdef"
+    orphan.mkdir(parents=True)
+    tidier = ExportTidier(folder, Config(), "error")
+    tidier.start()
+    try:
+        until(lambda: tidier.runs)
+    finally:
+        tidier.stop()
+    assert not orphan.exists()

@@ -34,6 +34,12 @@ from vault.timebase import Interval
 US = 1_000_000
 
 
+@pytest.fixture(autouse=True)
+def _one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a process of its own."""
+    monkeypatch.setattr("access.export.run.PICTURES", 1)
+
+
 @pytest.fixture(scope="module")
 def track() -> Track:
     return video_track(encode_h264(frames=100, gop=25, size=(160, 96)))
