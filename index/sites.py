@@ -27,7 +27,9 @@ from vault.timebase import MAX_US
 
 DEFAULT_SITE: Final = "default"
 INTERCONNECTS: Final = ("gb28181", "other")
-MAX_IMPORT: Final = 1_000
+MAX_IMPORT: Final = 20_000
+TOGETHER: Final = 500
+"""Sites of an import in one transaction: each document is synced while recording waits for the lock."""
 
 TEXTS: Final = {
     "name": 200, "unit": 200, "person": 100, "phone": 50, "address": 300, "design_ref": 100, "test_ref": 100,
@@ -173,19 +175,20 @@ class Sites:
         return site
 
     def import_sites(self, sites: Sequence[Site], by: str = "") -> tuple[int, int]:
-        """Add or set all of them or none; how many were added and how many set. Raises UsageError.
+        """Add or set them; how many were added and how many set. Raises UsageError, and then none was.
 
-        One transaction, in which each document is synced: so there may not be many.
+        At most 500 in one transaction; an import that is cut short between two may be repeated, and comes out the same.
         """
         if len(sites) > MAX_IMPORT:
             raise UsageError(f"{len(sites)} sites in one import; at most {MAX_IMPORT}, so split it")
         sites, now_us = [checked(site) for site in sites], self._clock.now_us()
         known = 0
-        with self._env.write("import sites") as txn:
-            for site in sites:
-                old = site_of(txn, self._registry, site.id)
-                known += old is not None
-                self._put(txn, old, site, now_us, by)
+        for first in range(0, len(sites), TOGETHER):
+            with self._env.write("import sites") as txn:
+                for site in sites[first : first + TOGETHER]:
+                    old = site_of(txn, self._registry, site.id)
+                    known += old is not None
+                    self._put(txn, old, site, now_us, by)
         return len(sites) - known, known
 
     def get(self, site_id: str) -> Site:

@@ -120,7 +120,8 @@ def import_sites(session: Session, file: Path, dry_run: bool, by: str) -> None:
     """Add the sites of a CSV file, and set those that are there already: all of them, or none when one row is wrong.
 
     The first line names the columns: id and category, and if wanted any that `site export` writes. What a file has no column for
-    stays as it is. Longer keeping holds at once, shorter keeping is announced. The text is UTF-8 or GB 18030.
+    stays as it is. Longer keeping holds at once, shorter keeping is announced. The text is UTF-8 or GB 18030. A file may hold
+    20,000 sites; of a large one that is cut short, by a power cut perhaps, a part may be there: import it again.
     """
     from index.csv_table import Problem
     from index.site_table import read_table

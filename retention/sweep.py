@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from index.alarms import Alarms
+from index.classdays import follow_class_days
 from index.duties import Duties, Fields
 from index.expiry import complete_expiry
 from index.node import Node
@@ -90,6 +91,8 @@ class Sweep:
             return Report(self._node.clock.now_us(), stopped="the clock is not confirmed; see `streamvault clock show`")
         with self._node.folder.retention_lock():
             complete_expiry(self._node.environment)
+            if follow_class_days(self._node.registry, self._node.config.retention, now_us):
+                self._node.outbox.drain()
             # A raise that somebody was cut short in: what it keeps is not to be looked at again and again.
             Raising(self._node.environment, self._node.clock).run()
             report = Report(now_us)

@@ -12,7 +12,7 @@ import pytest
 from index.cameras import Camera, Cameras, NewCamera, camera_from
 from index.minima import NOTICE_US, raises_of
 from index.registry import decode, encode
-from index.sites import Lowering, Site, Sites, kept, of_category, site_document, site_from
+from index.sites import TOGETHER, Lowering, Site, Sites, kept, of_category, site_document, site_from
 from tests.support.index_vault import Vault, open_vault
 from tests.support.indexing import DAY_US, T0
 from vault.categories import CATEGORIES
@@ -212,6 +212,17 @@ def test_many_sites_are_imported_all_or_none(vault: Vault) -> None:
     assert vault.sites.import_sites([KEY, replace(KEY, id="yard")], by="Li") == (1, 1)
     assert raises(vault) == [90]
     assert [site.id for site in vault.sites.list()] == ["default", "gate", "yard"]
+
+
+def test_a_long_import_is_put_in_pieces_and_checked_as_a_whole(vault: Vault) -> None:
+    sites = [Site(f"s{number}") for number in range(TOGETHER + 3)]
+    with pytest.raises(UsageError):
+        vault.sites.import_sites([*sites, replace(KEY, id="other gate")])
+    assert [site.id for site in vault.sites.list()] == ["default"]
+    assert vault.sites.import_sites(sites) == (TOGETHER + 3, 0)
+    assert vault.sites.import_sites(sites) == (0, TOGETHER + 3), "it may be repeated"
+    with pytest.raises(UsageError, match="at most 20000"):
+        vault.sites.import_sites([KEY] * 20_001)
 
 
 def test_documents_of_format_1_are_read_as_they_were_meant() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from index.alarms import Alarms
+from index.cameras import NewCamera
 from index.environment import Environment
 from index.holds import Holds
 from index.minima import put_raise
@@ -21,6 +22,7 @@ from retention.deleter import GRACE_US
 from retention.sweep import OVERDUE_US
 from tests.support.indexing import CAMERA, OTHER, T0
 from tests.support.retaining import DAY_US, HOUR_US, MINUTE_US, Kept, open_kept
+from vault.config import Config, Retention
 from vault.errors import Busy, Refused, StoreError
 from vault.ids import SegmentKey
 from vault.store.interface import Failure
@@ -335,3 +337,21 @@ def cut(patch: pytest.MonkeyPatch, kept: Kept, step: str, after: bool) -> None:
         raise Cut
 
     patch.setattr(owner, name, cutting)
+
+
+def test_more_days_in_the_configuration_keep_the_footage_that_exists(tmp_path: Path) -> None:
+    with open_kept(tmp_path / "more") as kept:
+        kept.node.sites.ensure_default()
+        kept.node.cameras.add(NewCamera("yard", "rtsp://192.0.2.1/stream"))
+        keys = kept.put(starts(3), kept.node.cameras.get("yard").number)
+        assert kept.run().doomed == 0
+    config = Config(retention=Retention(general_days=60))
+    with open_kept(tmp_path / "more", AFTER_US, config) as kept:
+        report = kept.run()
+        assert (report.doomed, row_states(kept, keys)) == (0, [State.COMMITTED] * 3)
+        assert [entry.body for entry in kept.entries() if "class_days" in entry.body] == [{"class_days": {"general": [30, 60]}}]
+        kept.clock.advance(T0 + 60 * DAY_US + 16 * HOUR_US - AFTER_US - 1)
+        assert kept.run().doomed == 0
+        kept.clock.advance(1)
+        assert kept.run().doomed == 3
+        assert kept.findings() == []

@@ -1,0 +1,65 @@
+"""Days of the classes that the configuration changed since they were last looked at: more of them reach the footage that exists, as a
+site's raise does (`index.minima`); fewer hold for what is recorded from then on, as the configuration says it.
+
+What the days are is in the configuration; that a run of retention looks before it dooms anything is that run's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final
+
+from index.duties import duty_of, put_duty
+from index.environment import ReadTxn
+from index.minima import put_raise
+from index.outbox import record
+from index.registry import Registry
+from index.sites import site_from
+from vault.categories import LEAST_DAYS
+from vault.config import Retention
+from vault.ids import CameraNumber
+from vault.ledger.entry import Kind, NewEntry
+
+DUTY: Final = "class days"
+ACTOR: Final = "configuration"
+
+
+def follow_class_days(registry: Registry, retention: Retention, now_us: int) -> dict[str, tuple[int, int]]:
+    """Put in force and into the ledger what changed: by class, days before and now. Cheap when nothing did; repeatable.
+
+    An index that remembers none holds the configuration against the law's least: a raise that is there already changes nothing.
+    Bringing minima into the rows is left to `index.raising`. Raises what the index raises.
+    """
+    wanted = {name: retention.days(name) for name in LEAST_DAYS}
+    with registry.environment.read() as txn:
+        if _known(txn) == wanted:
+            return {}
+    with registry.environment.write("class days") as txn:
+        before = _known(txn) or dict(LEAST_DAYS)
+        changed = {name: (before.get(name, LEAST_DAYS[name]), days) for name, days in wanted.items()}
+        changed = {name: pair for name, pair in changed.items() if pair[0] != pair[1]}
+        cameras = _cameras(txn, registry, now_us) if any(new > old for old, new in changed.values()) else {}
+        for name, (old, new) in changed.items():
+            if new > old:
+                why = f"retention.{name}_days: {old} to {new} days"
+                put_raise(txn, registry, cameras.get(name, []), new, retention.time_zone, by=ACTOR, why=why, at_us=now_us)
+        if changed:
+            body = {"class_days": {name: [old, new] for name, (old, new) in changed.items()}}
+            record(txn, NewEntry(Kind.POLICY, ACTOR, {}, dict(body)), now_us)
+        put_duty(txn, DUTY, {"days": wanted})
+    return changed
+
+
+def _known(txn: ReadTxn) -> dict[str, int]:
+    return {str(name): int(days) for name, days in ((duty_of(txn, DUTY) or {}).get("days") or {}).items()}
+
+
+def _cameras(txn: ReadTxn, registry: Registry, now_us: int) -> dict[str, list[CameraNumber]]:
+    """All that ever were, by the class of their site now; of a site that is not there, the highest."""
+    sites = {site.id: site.at(now_us) for site in map(site_from, registry.all_fields(txn, "sites"))}
+    found: dict[str, list[CameraNumber]] = defaultdict(list)
+    for fields in registry.all_fields(txn, "cameras"):
+        move = fields.get("lowering")
+        site = sites.get(move["site"] if move is not None and move["from_us"] <= now_us else fields["site"])
+        found["key" if site is None else site.site_class].append(CameraNumber(int(fields["number"])))
+    return found
