@@ -23,7 +23,7 @@ def init(session: Session) -> None:
     """Make the data folder with its keys, its index, the site `default` (30 days) and the user `admin`.
 
     The password of `admin` is printed once and must be changed: `user password admin --own`. The folder is open to its owner only.
-    Back up keys/credentials.key: without it the cameras' passwords are lost.
+    Back up the folder keys: without it the cameras' passwords are lost, and the ledger cannot go on.
     """
     from index.node import init_node
 

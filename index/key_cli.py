@@ -135,17 +135,17 @@ def _tell(node: Node, signed: SignedStatement) -> None:
     from index.ledger_anchor import keep_anchor, keep_succession
     from vault.signing.signer import grouped
 
+    one = signed.statement
+    click.echo(
+        f"from entry {one.size} on the ledger is signed by {grouped(one.new.fingerprint)}, in {plain(node.ledger.signer().place)}"
+    )
+    click.echo(BACKUP)
     if (newest := node.ledger.newest()) is not None:
         keep_anchor(node.environment, newest)
     try:
         keep_succession(node.store, node.ledger.succession())
     except StoreError as error:
         click.echo(f"the store was not told, the recorder does it later: {plain(str(error))}", err=True)
-    one = signed.statement
-    click.echo(
-        f"from entry {one.size} on the ledger is signed by {grouped(one.new.fingerprint)}, in {plain(node.ledger.signer().place)}"
-    )
-    click.echo(BACKUP)
 
 
 def _earlier(signed: SignedStatement) -> dict[str, object]:

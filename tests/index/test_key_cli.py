@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import streamvault
+from index.alarms import Alarms
 from index.ledger_anchor import anchor, stored_anchors
 from index.node import open_node
 from ingest.bookkeeper import Bookkeeper
@@ -19,7 +20,7 @@ from tests.test_house import ROOT
 from vault.clock import SystemClock
 from vault.config import Config, Signing, parse
 from vault.datafolder import DataFolder
-from vault.errors import ConfigError
+from vault.errors import ConfigError, Damaged
 from vault.signing.ed25519 import PrivateKey, PublicKey
 
 BEFORE = ROOT / "tests" / "fixtures" / "ledger" / "one_key_and_no_succession.tar.gz"
@@ -72,7 +73,7 @@ def test_the_public_key_is_shown_as_text_and_as_a_code_that_is_read_as_it(
 
 
 def test_a_rotation_is_known_to_index_and_store_and_outlives_the_index(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first = shown(made, capsys, "key", "show")
+    first, before = shown(made, capsys, "key", "show"), len(entries(made, capsys))
     assert run(made, "key", "rotate", "--by", "second officer", "--why", "left the office") == 0
     assert run(made, "camera", "add", "cam-1", "rtsp://192.0.2.1/a") == 0
     second = shown(made, capsys, "key", "show")
@@ -100,7 +101,7 @@ def test_a_rotation_is_known_to_index_and_store_and_outlives_the_index(made: Pat
     assert run(made, "check") == 0
     found = shown(made, capsys, "ledger", "verify")
     assert found["findings"] == []
-    assert [key["until"] for key in found["keys"] if isinstance(key, dict)] == [1, None]
+    assert [key["until"] for key in found["keys"] if isinstance(key, dict)] == [before, None]
     # Another succession than the store knows is no longer accepted, nor is none.
     (made / "ledger" / "keys").unlink()
     assert run(made, "ledger", "verify", "--json") == 8
@@ -108,11 +109,40 @@ def test_a_rotation_is_known_to_index_and_store_and_outlives_the_index(made: Pat
     assert {one["what"] for one in told} == {"succession"}
     assert run(made, "camera", "set", "cam-1", "--name", "yard") == 0
     assert "waits to be written in the ledger" in capsys.readouterr().err
+    # Back from the store, as the README says.
+    parts = sorted((made / "store" / "ledger").glob("*/keys/*.txt"))
+    (made / "ledger" / "keys").write_bytes(b"".join(path.read_bytes() for path in parts))
+    assert run(made, "camera", "list") == 0
+    assert shown(made, capsys, "ledger", "verify")["findings"] == []
+
+
+def test_a_store_that_knows_another_succession_is_said(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A ledger that was set back, with its keys, and let another key follow."""
+    with open_node(DataFolder.open(made), Config(), SystemClock()) as node:
+        Bookkeeper(node).run_once()
+    shutil.copytree(made, made.parent / "before")
+    assert run(made, "key", "rotate") == 0
+    for part in ("keys", "ledger", "index"):
+        shutil.rmtree(made / part)
+        shutil.copytree(made.parent / "before" / part, made / part)
+    assert run(made, "key", "rotate") == 8
+    output = capsys.readouterr()
+    assert "000001.txt" in output.err
+    assert "is signed by" in output.out
+    assert run(made, "ledger", "verify", "--json") == 8
+    [finding] = json.loads(capsys.readouterr().out)["findings"]
+    assert finding["what"] == "succession"
+    assert "000001.txt" in finding["where"]
+    with open_node(DataFolder.open(made), Config(), SystemClock()) as node:
+        with pytest.raises(Damaged):
+            Bookkeeper(node).run_once()
+        assert [alarm.kind for alarm in Alarms(node.environment).lasting()] == ["ledger broken"]
 
 
 def test_a_lost_key_is_replaced_only_by_a_word_and_told_until_it_is_trusted(
     made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = len(entries(made, capsys))
     assert run(made, "key", "replace", "--why", "x") == 2
     assert run(made, "key", "replace", "--lost", "--why", "x") == 4
     (made / "keys" / "ledger.key").unlink()
@@ -129,7 +159,7 @@ def test_a_lost_key_is_replaced_only_by_a_word_and_told_until_it_is_trusted(
     assert run(made, "ledger", "verify", "--trust", "0" * 64) == 8
     assert run(made, "ledger", "verify", "--trust", "nothing") == 2
     # What waited for a key went in behind the break.
-    assert [entry["kind"] for entry in entries(made, capsys)] == ["registry", "key", "registry"]
+    assert [entry["kind"] for entry in entries(made, capsys)][before - 1 :] == ["registry", "key", "registry"]
 
 
 def entries(data: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
