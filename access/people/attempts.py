@@ -92,7 +92,7 @@ class Attempts:
         """
         rows = [(_address_key(address), BY_ADDRESS)]
         if name is not None:
-            rows.insert(0, (_name_key(name, known), BY_NAME))
+            rows.insert(0, (_name_key(name, known=known), BY_NAME))
         charge = Charge(tuple(rows), name if name is not None and known else "", address)
         with self._env.read() as txn:
             self._refuse(txn, charge)
@@ -136,6 +136,11 @@ class Attempts:
         with self._env.write("tell of a lock", frees=True) as txn:
             record(txn, NewEntry(Kind.ACCESS, actor_here("sign-in"), subject, body), now_us)
 
+    def waits_us(self, user_id: str) -> int:
+        """For how much longer a user is locked, 0 when they are not."""
+        with self._env.read() as txn:
+            return _tally(txn, _name_key(user_id, known=True)).waits_us(self._clock.now_us())
+
     def rows(self) -> int:
         """How many there are."""
         with self._env.read() as txn:
@@ -150,6 +155,11 @@ class Attempts:
                 "locked",
                 "Art. 14 (7)",
             )
+
+
+def forget(txn: WriteTxn, user_id: str) -> None:
+    """A user has another password: what was guessed of the one before counts no more."""
+    txn.delete(Table.ATTEMPTS, _name_key(user_id, known=True))
 
 
 def _tally(txn: ReadTxn, key: bytes) -> Tally:
@@ -178,7 +188,7 @@ def _make_room(txn: WriteTxn, now_us: int) -> None:
         txn.delete(Table.ATTEMPTS, key)
 
 
-def _name_key(name: str, known: bool) -> bytes:
+def _name_key(name: str, *, known: bool) -> bytes:
     if known:
         return b"u/" + name.encode()
     digest = hashlib.blake2s(name.encode("utf-8", "replace")).digest()

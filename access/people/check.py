@@ -56,6 +56,12 @@ def _findings(txn: ReadTxn, registry: Registry, progress: Progress) -> Iterator[
             found[kind][id_] = item
         progress(kind, len(found[kind]))
     units, users = found[UNITS], found[USERS]
+    for unit in units.values():
+        number = unit.viewing_camera
+        if number is not None and registry.fields(txn, camera_document(number)) is None:
+            yield _finding(
+                Severity.ERROR, f"{UNITS}/{unit.id}", f"its viewing room is shown by camera #{number}, which is not there"
+            )
     for user in users.values():
         if user.unit and user.unit not in units:
             yield _finding(Severity.ERROR, f"{USERS}/{user.id}", f"is of the unit {user.unit!r}, which is not there")

@@ -13,7 +13,7 @@ import click
 from index.camera_cli import open_session
 from vault.console import Session
 from vault.errors import NotFound, UsageError
-from vault.timebase import MAX_US, format_local, format_us
+from vault.timebase import MAX_US, US, format_local, format_us
 
 if TYPE_CHECKING:
     from access.people.model import Act, Application, Token, Unit, UnitGrant, User
@@ -126,11 +126,14 @@ def read_secret(from_stdin: bool, what: str, *, again: bool = False) -> str:
 
 
 def span_text(desk: Desk, span: Interval) -> str:
-    """An interval for people; open ends are left out."""
+    """An interval for people, to the second; open ends are left out."""
     from access.people.days import begin_text, end_text
 
-    begin, end = begin_text(span.start_us, desk.names.zone), end_text(span.end_us, desk.names.zone)
-    return "any" if not begin and not end else f"{begin} to {end}".strip() if begin else f"to {end}"
+    begin, end = (us // US * US if us < MAX_US else us for us in (span.start_us, span.end_us))
+    first, last = begin_text(begin, desk.names.zone), end_text(end, desk.names.zone)
+    if first and last:
+        return f"{first} to {last}"
+    return f"from {first}" if first else f"to {last}" if last else "any"
 
 
 def scope_text(desk: Desk, said: Application | UnitGrant) -> str:

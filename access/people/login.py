@@ -14,6 +14,7 @@ from access.people.passwords import hash_password, is_outdated, is_right
 from access.people.people import People
 from access.people.tokens import parse_token
 from access.people.users import Users
+from index.behind import is_behind
 from index.environment import ReadTxn
 from index.outbox import actor_here
 from vault.clock import Clock
@@ -41,11 +42,17 @@ def sign_in(
 ) -> Principal:
     """By one of the two; a token alone says whose it is. `address`: of the terminal, "" at the host itself.
 
-    Raises Refusal, its code `credentials` (name, password or token is wrong), `locked`, `must_change`, `disabled`, `unit`;
+    Raises Refusal, its code `credentials` (name, password or token is wrong), `locked`, `must_change`, `disabled`, `unit`, `behind`;
     UsageError for both a password and a token, or neither.
     """
     if (password is None) == (token is None):
         raise UsageError("sign in by a password or by a token, by one of them")
+    if is_behind(people.environment):
+        raise Refusal(
+            "the index is older than its store, and may have forgotten what was taken from somebody; run `index rebuild` first",
+            "behind",
+            _PERMISSION,
+        )
     if token is not None:
         return _by_token(people, attempts, clock, user_id, token, address)
     assert password is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from access.people.console import ACTIONS, open_desk, read_secret, token_json, token_state, user_json, user_state
-from vault.console import Session, by_option, json_option, pass_session, print_fields, print_json, print_table
+from vault.console import Session, by_option, duration_text, json_option, pass_session, print_fields, print_json, print_table
 from vault.errors import UsageError
 from vault.timebase import US, format_local
 
@@ -153,16 +153,20 @@ def list_(session: Session, removed: bool, as_json: bool) -> None:
 @pass_session
 def show(session: Session, user_id: str, as_json: bool) -> None:
     """Show one user."""
+    from access.people.attempts import Attempts
+
     with open_desk(session) as desk:
         item = desk.people.user(user_id)
+        waits_us = Attempts(desk.node.environment, desk.node.clock).waits_us(user_id)
         tokens = [token for token in desk.people.tokens() if token.user == user_id and token_state(desk, token) == "in force"]
     if as_json:
-        print_json(user_json(item) | {"tokens": [token.id for token in tokens]})
+        print_json(user_json(item) | {"tokens": [token.id for token in tokens], "locked_us": waits_us})
         return
     print_fields(
         {
             "id": item.id, "role": item.role, "unit": item.unit or None, "name": item.real_name or None,
             "staff number": item.staff_number or None, "trained on": item.trained_on or None, "state": user_state(item),
+            "locked": f"for {duration_text(waits_us)}, after wrong passwords; another password ends it" if waits_us else None,
             "password set": format_local(item.password_set_us) if item.password_hash else None,
             "tokens": ", ".join(token.id for token in tokens) or None,
         }

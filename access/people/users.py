@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from access.people.admins import keep_an_administrator
+from access.people.attempts import forget
 from access.people.batch import checked_all
 from access.people.checked import checked_user, person
 from access.people.documents import TOKENS, USERS, named, to_fields, token_from
@@ -54,6 +55,7 @@ class Users:
             set_us = max(self._people.clock.now_us(), old.password_set_us + 1)
             new = replace(old, password_hash=encoded, password_set_us=set_us, must_change=must_change)
             self._write(txn, old, new, by)
+            forget(txn, user_id)
         return new
 
     def set_hash(self, user: User, encoded: str) -> User:

@@ -23,6 +23,7 @@ from access.people.people import People
 from access.people.tokens import Tokens
 from access.people.units import Units
 from access.people.users import Users
+from index.behind import Ahead, make_safe
 from index.environment import Table
 from tests.support.index_vault import Vault, open_vault
 from tests.support.indexing import DAY_US, T0
@@ -359,3 +360,19 @@ def test_no_secret_stands_in_what_is_shown_of_a_value(people: People) -> None:
     assert "argon2" not in repr(principal)
     assert people.tokens()[0].secret_hash not in repr(people.tokens())
     assert text.rpartition("-")[2] not in repr(people.tokens())
+
+
+def test_another_password_ends_a_lock(people: People, attempts: Attempts, vault: Vault) -> None:
+    lock_of(people, attempts, vault, "li")
+    assert attempts.waits_us("li") > 0
+    Users(people).set_password("li", OTHER, "boss", must_change=False)
+    assert attempts.waits_us("li") == attempts.waits_us("nobody") == 0
+    assert sign_in(people, attempts, people.clock, "li", password=OTHER).actor == "li"
+
+
+def test_nobody_signs_in_by_an_index_that_is_older_than_its_store(people: People, attempts: Attempts, vault: Vault) -> None:
+    _, text = token_of(people)
+    make_safe(vault.environment, vault.catalog, Ahead(documents=1))
+    assert guess(people, attempts, "li", PASSWORD) == "behind"
+    with pytest.raises(Refusal, match="index rebuild"):
+        sign_in(people, attempts, people.clock, token=text)
