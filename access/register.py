@@ -163,6 +163,8 @@ def seen_by(principal: Principal, wanted: Wanted) -> Wanted:
     user = principal.user
     if user is None:
         return wanted
+    if user.must_change:
+        raise Refusal(f"user {user.id} may do nothing before the password is changed", "password", "Art. 14 (7)")
     sight = SIGHTS[user.role]
     if sight is Sight.ALL:
         return wanted

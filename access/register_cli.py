@@ -6,13 +6,14 @@ import functools
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from access.door_cli import principal_of
 from index.camera_cli import open_session
 from vault.console import (
     MOMENT,
@@ -26,7 +27,7 @@ from vault.console import (
     size_text,
     write_output,
 )
-from vault.errors import UsageError
+from vault.errors import StreamvaultError, UsageError
 from vault.timebase import Interval, format_local
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from access.register import Row, Wanted
     from index.node import Node
     from retention.inspect_words import Words
+    from vault.grant import Refusal
     from vault.ledger.canonical import Value
 
 _DAYS: Final = 30
@@ -49,6 +51,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class Asked:
     """What the options say."""
 
+    as_user: str
     from_us: int | None
     to_us: int | None
     unit: str | None
@@ -74,6 +77,10 @@ class Found:
 def chosen(command: _F) -> _F:
     """The options by which rows are chosen, as one argument `asked`."""
     options = (
+        click.option(
+            "--as", "as_user", default="", metavar="USER",
+            help="Look as this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
+        ),
         click.option("--from", "from_us", type=MOMENT, help=f"Asked for at this time or later.  [default: {_DAYS} local days before today]"),
         click.option("--to", "to_us", type=MOMENT, help="Asked for before this time.  [default: now]"),
         click.option("--unit", help="For this using unit."),
@@ -84,16 +91,15 @@ def chosen(command: _F) -> _F:
     )  # fmt: skip
 
     @functools.wraps(command)
-    def wrapped(
-        *args: Any, from_us: int | None, to_us: int | None, unit: str | None, person: str, camera: str | None, case: str,
-        still_open: bool, **kwargs: Any,
-    ) -> Any:  # fmt: skip
-        return command(*args, asked=Asked(from_us, to_us, unit, person, camera, case, still_open), **kwargs)
+    def wrapped(*args: Any, **named: Any) -> Any:
+        asked = Asked(**{field.name: named.pop(field.name) for field in fields(Asked)})
+        return command(*args, asked=asked, **named)
 
     made: Any = wrapped
     for option in reversed(options):
         made = option(made)
-    return made  # type: ignore[no-any-return]  # click's decorators keep what they are given
+    found: _F = made
+    return found
 
 
 @click.group("register")
@@ -161,25 +167,24 @@ def _looking(session: Session, asked: Asked, what: str) -> Iterator[Found]:
     """The rows that were asked for, as far as whoever asks may see them."""
     from access.register import Wanted, rows, seen_by
     from index.register import Register
+    from vault.grant import Refusal
 
     with open_session(session) as node:
-        principal = _principal(node)
         begin_us = _default_from(node) if asked.from_us is None else asked.from_us
         span = Interval(begin_us, session.now_us if asked.to_us is None else asked.to_us)
-        number = None if asked.camera is None else int(node.cameras.get(asked.camera).number)
-        wanted = seen_by(principal, Wanted(asked.unit, asked.person, number, asked.case, still_open=asked.still_open))
+        principal = None
+        try:
+            principal = principal_of(node, asked.as_user)
+            number = None if asked.camera is None else int(node.cameras.get(asked.camera).number)
+            wanted = seen_by(principal, Wanted(asked.unit, asked.person, number, asked.case, still_open=asked.still_open))
+        except Refusal as refusal:
+            _note_refusal(node, principal, asked, span, refusal)
+            raise
         register = Register(node.environment, node.ledger)
         with progress(session, "reading the ledger") as line:
             size = register.fill(line.advance)
         names = {int(camera.number): str(camera.id) for camera in node.cameras.list(removed=True)}
         yield Found(node, principal, span, wanted, rows(register.deeds(span, wanted.unit), wanted), names, size)
-
-
-def _principal(node: Node) -> Principal:
-    from access.people.model import Principal
-    from index.outbox import actor_here
-
-    return Principal(actor_here())
 
 
 def _default_from(node: Node) -> int:
@@ -216,17 +221,38 @@ def _written(session: Session, found: Found, rows: list[Row], form: str, languag
 
 def _note_export(found: Found, data: bytes, rows: int) -> None:
     """In the ledger: who wrote the register out."""
+    body: dict[str, Value] = {"outcome": "done", "rows": rows, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    _note(found.node, found.principal, found.wanted.unit, found.asked, body)
+
+
+def _note_refusal(node: Node, principal: Principal | None, asked: Asked, span: Interval, refusal: Refusal) -> None:
+    """In the ledger: who was not let see it. Where nobody has proven who they are, the host's operator tried."""
+    from access.people.login import operator
+    from index.texts import cleaned
+
+    body: dict[str, Value] = {
+        "outcome": "refused",
+        "code": refusal.code,
+        "article": refusal.article,
+        "reason": str(refusal)[:500],
+    }
+    tried: dict[str, Value] = {"as": cleaned(asked.as_user[:64])} if principal is None else {}
+    _note(node, principal or operator(), cleaned(asked.unit[:64]) if asked.unit else None, span, body | tried)
+
+
+def _note(node: Node, principal: Principal, unit: str | None, span: Interval, body: dict[str, Value]) -> None:
+    """By way of the outbox: where the ledger cannot be written just now, it waits there."""
+    from index.outbox import record
     from index.register import NO_FOOTAGE
     from vault.ledger.entry import Kind, NewEntry
 
-    user, unit = found.principal.user, found.wanted.unit
-    subject: dict[str, Value] = {"user": user.id} if user else {}
+    subject: dict[str, Value] = {"user": principal.user.id} if principal.user else {}
     subject |= {"unit": unit} if unit else {}
-    body: dict[str, Value] = {
-        "action": NO_FOOTAGE, "outcome": "done", "start_us": found.asked.start_us, "end_us": found.asked.end_us, "rows": rows,
-        "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
-    }  # fmt: skip
-    found.node.ledger.append([NewEntry(Kind.READ, found.principal.actor, subject, body)])
+    whole: dict[str, Value] = {"action": NO_FOOTAGE, "start_us": span.start_us, "end_us": span.end_us, **body}
+    with node.environment.write("note use of the register", frees=True) as txn:
+        record(txn, NewEntry(Kind.READ, principal.actor, subject, whole), node.clock.now_us())
+    with suppress(StreamvaultError):
+        node.outbox.drain()
 
 
 def _print(rows: deque[Row], names: dict[int, str], language: str) -> None:

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from access.register import Row
 from index.csv_table import write_rows
-from retention.parquet import plain_table
 from vault.timebase import format_us
 
 COLUMNS: Final[Mapping[str, str]] = {
@@ -56,6 +55,9 @@ def as_csv(rows: Iterable[Row], names: Names) -> bytes:
 
 def as_parquet(rows: Iterable[Row], names: Names) -> bytes:
     """As the ledger has it, word for word."""
+    # Half a second that no other form needs.
+    from retention.parquet import plain_table
+
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for row in rows:
         for name, value in values(row, names).items():
