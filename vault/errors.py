@@ -10,7 +10,8 @@ StreamvaultError            exit 1
 │   └── SourceRefused       exit 6   it answered, and what it says will not get better by itself (401, unsupported)
 │       └── SourceDenied    exit 6   it answered with a no that may be a yes in a while (404, 453, 503); retryable
 ├── StoreError              exit 7   an object store or the spool does not do what was asked; retryable
-│   └── StoreFull           exit 7   no space
+│   ├── StoreFull           exit 7   no space
+│   └── StoreMoved          exit 7   another store stands where it was opened: a mount came or went; to be opened anew
 ├── Damaged                 exit 8   bytes are not what they should be: torn file, wrong hash, foreign format
 └── FencedOut               exit 9   this process lost the camera to another; whatever it holds must not be committed
 
@@ -67,6 +68,10 @@ class StoreError(StreamvaultError):
 
 
 class StoreFull(StoreError):
+    pass
+
+
+class StoreMoved(StoreError):
     pass
 
 

@@ -138,3 +138,26 @@ def test_a_store_whose_folder_is_missing_is_tried_again(tmp_path: Path) -> None:
     store.put_bytes("a", b"1")
     assert read_back(store, "a") == b"1"
     store.close()
+
+
+def test_a_mount_that_comes_while_we_run_is_used_without_a_new_start(tmp_path: Path) -> None:
+    """We began over the empty folder below it."""
+    mounted, path, clock = tmp_path / "mounted", tmp_path / "store", ManualClock(0)
+    mounted.mkdir()
+    bond = FakeBond(objects=True, store_id="ab" * 16)
+    LocalStore(mounted).put_bytes(MARKER, marker("ab" * 16))
+    path.mkdir()
+    store = BoundStore(lambda: LocalStore(path), bond, clock)
+    with pytest.raises(StoreError, match="no marker"):
+        store.stat("a/b")
+    path.rename(tmp_path / "below")
+    mounted.rename(path)
+    assert store.stat("a/b") is None
+    store.put_bytes("a/b", b"1")
+    assert read_back(store, "a/b") == b"1"
+    path.rename(mounted)
+    (tmp_path / "below").rename(path)
+    clock.advance(TRUST_US)
+    with pytest.raises(StoreError):
+        store.stat("a/b")
+    store.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vault.clock import Clock
-from vault.errors import Damaged, NotFound, StoreError, StreamvaultError, UsageError
+from vault.errors import Damaged, NotFound, StoreError, StoreMoved, StreamvaultError, UsageError
 from vault.source import OpenSource
 from vault.store.interface import Failure, Failures, NewObject, ObjectStat, ObjectStore
 from vault.timebase import US
@@ -50,20 +50,22 @@ class BoundStore:
     """The contract of `vault.store.interface`; every call may also raise StoreError for a store that is not this index's."""
 
     def __init__(self, opener: Callable[[], ObjectStore], bond: Bond, clock: Clock) -> None:
-        """`opener` is called at the first use and again after it has raised: a store that is away stops nothing else."""
+        """`opener` is called at the first use, again after it has raised, and when the store has moved: one that is away stops
+        nothing else, and one that came back is used again."""
         self._opener = opener
         self._bond = bond
         self._clock = clock
         self._lock = threading.Lock()
         self._inner: ObjectStore | None = None
+        self._left: list[ObjectStore] = []
         self._trusted_until_us: int | None = None
         self._looks = 0
         self._why_not: StreamvaultError | None = None
 
     def close(self) -> None:
         with self._lock:
-            if self._inner is not None:
-                self._inner.close()
+            for store in (*self._left, *([] if self._inner is None else [self._inner])):
+                store.close()
 
     @property
     def at_once(self) -> int:
@@ -120,7 +122,10 @@ class BoundStore:
             self._trusted_until_us = None
             try:
                 inner = self._opened()
-                self._look(inner)
+                try:
+                    self._look(inner)
+                except StoreMoved:
+                    inner = self._reopened()
                 self._why_not = None
             except StreamvaultError as error:
                 self._why_not = error
@@ -134,6 +139,19 @@ class BoundStore:
         if self._inner is None:
             self._inner = self._opener()
         return self._inner
+
+    def _reopened(self) -> ObjectStore:
+        """The store as it stands now, if it is this index's. The old one stays open: another thread may be using it."""
+        fresh = self._opener()
+        try:
+            self._look(fresh)
+        except BaseException:
+            fresh.close()
+            raise
+        if self._inner is not None:
+            self._left.append(self._inner)
+        self._inner = fresh
+        return fresh
 
     def _look(self, store: ObjectStore) -> None:
         mine, its = self._bond.store_id(), marker_of(store)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from vault.digest import fd_copy
-from vault.errors import Damaged, NotFound, StoreError, StreamvaultError
+from vault.errors import Damaged, NotFound, StoreError, StoreMoved, StreamvaultError
 from vault.files import FILE_MODE, find_syncfs, make_folder, store_error, sync_folder, write_all
 from vault.source import FileSource
 from vault.store.interface import Failure, Failures, NewObject, ObjectStat, check_key, check_prefix, other_bytes
@@ -115,6 +115,7 @@ class LocalStore:
 
     def open(self, key: str) -> FileSource:
         path = self.root / check_key(key)
+        self._still_there()
         if self.stat(key) is None:
             raise NotFound(f"{key}: no such object in the store {self.root}")
         return FileSource(path)
@@ -289,13 +290,14 @@ class LocalStore:
                     yield ObjectStat(check_key(key), status.st_size, status.st_mtime_ns // 1000)
 
     def _still_there(self) -> None:
-        """Raises StoreError when the store's folder is no longer the one that was opened: unmounted or moved."""
+        """Raises StoreMoved when the store's folder is no longer the one that was opened: mounted, unmounted or moved since. What
+        is put there would be synced on the old one's file system."""
         try:
             if os.path.samestat(os.stat(self.root), os.fstat(self._fd)):
                 return
         except OSError as error:
             raise store_error(f"the store {self.root} is away (is its file system mounted?)", error) from error
-        raise StoreError(f"the store {self.root} is another folder than when it was opened; was its file system unmounted?")
+        raise StoreMoved(f"the store {self.root} is another folder than when it was opened; was its file system unmounted?")
 
     @contextlib.contextmanager
     def _temporary(self, folder: Path | None = None) -> Iterator[tuple[int, Path]]:

@@ -1,0 +1,255 @@
+"""Retention as it runs in a node, against a plain model of what must be kept: classes, raises, holds, pins, clocks, crashes, faults.
+
+Index, store, spool, uploader, ledger and the service of retention are the real ones; only clock and faults are ours. The model
+(`tests.support.retention_model`) says at every step what may go, and after a day of undisturbed runs what must be gone. The store
+asks it before each deletion. A failing run prints its steps and how to repeat them. `make machine` runs it for longer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from index.pins import LEASE_US, Pins
+from index.raising import Raising
+from index.rows import NewRow
+from index.sites import of_category
+from retention.deleter import GRACE_US
+from tests.support.indexing import VIDEO
+from tests.support.retention_faults import STEPS
+from tests.support.retention_model import DAY_US, HOUR_US, Footage, Order, day_of
+from tests.support.retention_world import CATEGORIES, CONFIG, SITES, World
+from vault.clock import ManualClock
+from vault.digest import bytes_digest
+from vault.errors import Refused
+from vault.ids import CameraNumber, SegmentKey
+from vault.retain import day_flags, min_until_us
+from vault.spool import append
+from vault.timebase import US, Interval
+
+PEOPLE = st.sampled_from(["first officer", "second officer"])
+EYES = st.integers(1, 3).map(CameraNumber)
+
+
+class Machine(World, RuleBasedStateMachine):
+    @initialize()
+    def start(self) -> None:
+        self.begin()
+
+    def teardown(self) -> None:
+        if hasattr(self, "stack"):
+            try:
+                if sys.exc_info()[0] is None:
+                    self.put_right_and_audit()
+            finally:
+                self.end()
+
+    # What is done.
+
+    @rule(
+        camera=EYES, count=st.integers(1, 4), size=st.integers(1, 4_000), late_days=st.sampled_from([0, 0, 0, 1, 3]),
+        seconds=st.sampled_from([10, 60, 120]),
+    )  # fmt: skip
+    def record(self, camera: CameraNumber, count: int, size: int, late_days: int, seconds: int) -> None:
+        epoch = self.node.catalog.epoch(camera)
+        rows: list[NewRow] = []
+        for _ in range(count):
+            start_us = self.clock.now_us()
+            self.go(seconds * US)
+            end_us = self.clock.now_us()
+            closed_us = end_us + late_days * DAY_US
+            believed = self.trusted()
+            site_class, days = self.model.kept(camera, self.clock.now_us())
+            key, data = SegmentKey(camera, start_us, epoch, 0), start_us.to_bytes(8, "big") * size
+            zone = CONFIG.retention.zone
+            flags, until_us = day_flags(end_us, closed_us, zone), 0
+            if believed:
+                until_us = min_until_us(end_us, closed_us, days, zone)
+            rows.append(NewRow(key, end_us, len(data), bytes_digest(data), 1, VIDEO, site_class, until_us, flags))
+            fd = self.node.spool.create(key)
+            append(fd, 0, [data])
+            os.close(fd)
+            day = day_of(closed_us) if believed else None
+            item = Footage(key, Interval(start_us, end_us), len(data), site_class, day, None, loose=late_days > 1)
+            self.model.record(item, days if believed else None)
+        self.node.catalog.commit(rows)
+
+    @rule(
+        site=st.sampled_from(sorted(SITES)),
+        site_class=st.sampled_from(sorted(CATEGORIES)),
+        more=st.sampled_from([0, 0, 20, 60]),
+    )
+    def change_a_site(self, site: str, site_class: str, more: int) -> None:
+        days = {"key": 90, "general": 30, "viewing": 92}[site_class] + more
+        self.node.sites.set(of_category(self.node.sites.get(site), CATEGORIES[site_class], days), by="first officer")
+        self.model.set_site(site, site_class, days, self.clock.now_us())
+
+    @rule(camera=EYES, site=st.sampled_from(sorted(SITES)), more=st.sampled_from([0, 0, 10, 70]))
+    def change_a_camera(self, camera: CameraNumber, site: str, more: int) -> None:
+        now_us = self.clock.now_us()
+        days = more and self.model.site_days(site, now_us)[1] + more
+        self.node.cameras.set(f"#{camera}", site=site, days=days, by="first officer")
+        self.model.set_camera(camera, site, days, now_us)
+
+    @rule()
+    def bring_raises_into_the_rows(self) -> None:
+        Raising(self.node.environment, self.clock).run()
+        self.look(settled=True)
+
+    @rule(
+        who=PEOPLE, where=st.sets(EYES, min_size=1), back=st.integers(0, 100), span=st.integers(1, 60),
+        days=st.none() | st.integers(1, 120),
+    )  # fmt: skip
+    def place_a_hold(self, who: str, where: set[CameraNumber], back: int, span: int, days: int | None) -> None:
+        first_us = self.clock.now_us() - back * DAY_US
+        interval, until_us = (
+            Interval(first_us, first_us + span * DAY_US),
+            None if days is None else self.true_us + days * DAY_US,
+        )
+        if until_us is not None and until_us <= self.clock.now_us():
+            return
+        order, outcome = self.node.holds.place(
+            by=who, case="9901", why="theft", cameras=sorted(where), interval=interval, until_us=until_us
+        )
+        self.model.holds[order.number] = Order(set(where), interval, until_us)
+        assert all(self.model.footage[key].deleting for key, _ in outcome.refused)
+        self.look()
+
+    @rule(number=st.integers(1, 6), who=PEOPLE, days=st.none() | st.integers(1, 200), camera=EYES)
+    def extend_a_hold(self, number: int, who: str, days: int | None, camera: CameraNumber) -> None:
+        if (order := self.model.holds.get(number)) is None:
+            return
+        until_us = None if days is None else self.true_us + days * DAY_US
+        with suppress(Refused):
+            self.node.holds.extend(number, by=who, until_us=until_us, cameras=[camera])
+            order.until_us, order.asked_by = until_us, None
+            order.cameras.add(camera)
+        self.look()
+
+    @rule(number=st.integers(1, 6), who=PEOPLE)
+    def ask_for_a_release(self, number: int, who: str) -> None:
+        order = self.model.holds.get(number)
+        if order is not None and not order.released and order.asked_by is None:
+            self.node.holds.release(number, by=who)
+            order.asked_by = who
+
+    @rule(number=st.integers(1, 6), who=PEOPLE)
+    def confirm_a_release(self, number: int, who: str) -> None:
+        order = self.model.holds.get(number)
+        if order is None or order.released or order.asked_by is None:
+            return
+        if order.asked_by == who:
+            with pytest.raises(Refused):
+                self.node.holds.confirm(number, by=who)
+        else:
+            self.node.holds.confirm(number, by=who)
+            order.released = True
+
+    @rule(camera=EYES, back=st.integers(0, 95), span=st.integers(1, 40))
+    def read(self, camera: CameraNumber, back: int, span: int) -> None:
+        pins, first_us = Pins(self.node.environment, self.clock), self.clock.now_us() - back * DAY_US
+        interval = Interval(first_us, first_us + span * DAY_US)
+        pins.put(pins.made(camera, interval, "clip"))
+        self.model.pins.append((camera, interval, self.clock.mono_us() + LEASE_US))
+
+    @rule(us=st.sampled_from([5 * 60 * US, HOUR_US, DAY_US, 7 * DAY_US, 29 * DAY_US, 45 * DAY_US]))
+    def time_goes_by(self, us: int) -> None:
+        self.go(us)
+
+    # The clock.
+
+    @rule(hours=st.sampled_from([3, -3, 400 * 24, -400 * 24, -20 * 24, 95 * 24]))
+    def somebody_sets_the_clock(self, hours: int) -> None:
+        self.clock.step(hours * HOUR_US)
+        self.trusted()
+        self.new_epochs()
+
+    @rule(off_us=st.sampled_from([60 * US, 3 * DAY_US, 60 * DAY_US]))
+    def the_host_starts_again(self, off_us: int) -> None:
+        """The battery's clock may be as wrong as it was; one that is off by less than a day is set right by it."""
+        now_us, self.true_us = self.clock.now_us() + off_us, self.true_us + off_us
+        if abs(now_us - self.true_us) < 2 * DAY_US:
+            now_us = self.true_us
+        self.stack.close()
+        self.clock, self.boot = ManualClock(now_us, 400 * US), f"{self.boot}-again"
+        self.model.pins.clear()
+        self.open()
+        self.new_epochs()
+
+    # Store and ledger.
+
+    @rule(instead=st.sampled_from(["nothing", "empty", "foreign"]))
+    def the_mount_goes(self, instead: str) -> None:
+        self.mount.take_away(instead)
+        self.go(11 * US)
+
+    @rule(what=st.sampled_from(["refuses", "lies", "stuck", "ledger"]), data=st.data())
+    def a_fault_begins(self, what: str, data: st.DataObject) -> None:
+        if what == "ledger":
+            self.cuts.ledger_full = True
+        elif what == "stuck":
+            self.faults.stuck |= {item.key.object_key for item in self.items() if data.draw(st.booleans())}
+        else:
+            setattr(self.faults, what, True)
+
+    # Runs.
+
+    @rule()
+    def run(self) -> None:
+        self.run_once()
+
+    @rule(
+        step=st.sampled_from([*STEPS, "commit", "ledger"]),
+        call=st.integers(1, 4),
+        after=st.booleans(),
+        through_grace=st.booleans(),
+    )
+    def run_cut_short(self, step: str, call: int, after: bool, through_grace: bool) -> None:
+        if through_grace:
+            self.run_once()
+            self.go(GRACE_US)
+        self.run_once(step, call, after=after)
+
+    @rule()
+    def run_cut_short_between_two_objects(self) -> None:
+        self.go(GRACE_US)
+        self.faults.cut_half = True
+        self.run_once()
+        self.faults.cut_half = False
+
+    @rule()
+    def upload(self) -> None:
+        self.put_into_the_store()
+
+    @rule()
+    def the_clock_is_right_again(self) -> None:
+        self.put_clock_right()
+
+    @precondition(lambda self: self.offset_us == 0)
+    @rule(who=PEOPLE)
+    def a_person_confirms_the_clock(self, who: str) -> None:
+        self.confirm_clock(who)
+
+    @rule()
+    def the_faults_end(self) -> None:
+        self.end_faults()
+
+    @rule()
+    def a_day_of_runs(self) -> None:
+        self.run_for_a_day()
+
+    @rule()
+    def audit(self) -> None:
+        self.put_right_and_audit()
+
+
+TestRetention = pytest.mark.slow(Machine.TestCase)
+TestRetention.settings = settings(
+    stateful_step_count=30, max_examples=max(1, (settings.default or settings()).max_examples // 2)
+)

@@ -1,0 +1,188 @@
+"""The rules of keeping in plain words, for the machine: no index, no transactions, one time zone without daylight saving.
+
+Times are µs: `until` of a segment is the instant before which it may not go, None while it is not known. What an index makes of
+the same deeds is compared with this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vault.ids import CameraNumber, SegmentKey
+from vault.timebase import US, Interval
+
+HOUR_US = 3_600 * US
+DAY_US = 24 * HOUR_US
+ZONE_US = 8 * HOUR_US
+"""Asia/Shanghai."""
+NOTICE_US = DAY_US
+CLASS_DAYS = {"key": 90, "general": 30, "viewing": 92}
+
+
+def day_of(at_us: int) -> int:
+    """The local day."""
+    return (at_us + ZONE_US) // DAY_US
+
+
+def end_of(day: int, days: int) -> int:
+    """The end of the local day that is `days` after `day`."""
+    return (day + days + 1) * DAY_US - ZONE_US
+
+
+@dataclass
+class Demand:
+    """Class and days that something asks for, and what was announced for later."""
+
+    site_class: str
+    days: int
+    later: tuple[str, int, int] | None = None
+
+    def at(self, now_us: int) -> tuple[str, int]:
+        if self.later is not None and now_us >= self.later[2]:
+            return self.later[0], self.later[1]
+        return self.site_class, self.days
+
+
+@dataclass
+class Eye:
+    """A camera: its site and days of its own, and what was announced."""
+
+    site: str
+    days: int = 0
+    later: tuple[str, int, int] | None = None
+
+    def at(self, now_us: int) -> tuple[str, int]:
+        if self.later is not None and now_us >= self.later[2]:
+            return self.later[0], self.later[1]
+        return self.site, self.days
+
+
+@dataclass
+class Footage:
+    """A segment. `day`: the local day that its days count from. `loose`: a raise may keep it for longer than exact."""
+
+    key: SegmentKey
+    interval: Interval
+    size_bytes: int
+    site_class: str
+    day: int | None
+    until_us: int | None
+    loose: bool = False
+    deleting: bool = False
+    gone: bool = False
+
+    @property
+    def camera(self) -> CameraNumber:
+        return self.key.camera
+
+
+@dataclass
+class Order:
+    """A hold."""
+
+    cameras: set[CameraNumber]
+    interval: Interval
+    until_us: int | None
+    asked_by: str | None = None
+    released: bool = False
+
+    def keeps(self, item: Footage, now_us: int) -> bool:
+        lasts = not self.released and (self.until_us is None or now_us < self.until_us)
+        return lasts and item.camera in self.cameras and self.interval.overlaps(item.interval)
+
+
+@dataclass
+class Rules:
+    """Everything that keeps footage."""
+
+    sites: dict[str, Demand] = field(default_factory=dict)
+    eyes: dict[CameraNumber, Eye] = field(default_factory=dict)
+    footage: dict[SegmentKey, Footage] = field(default_factory=dict)
+    holds: dict[int, Order] = field(default_factory=dict)
+    pins: list[tuple[CameraNumber, Interval, int]] = field(default_factory=list)
+    raises: list[tuple[CameraNumber, int, int]] = field(default_factory=list)
+    """Camera, before when it covers, days."""
+
+    def site_days(self, site: str, now_us: int) -> tuple[str, int]:
+        site_class, days = self.sites[site].at(now_us)
+        return site_class, max(days, CLASS_DAYS[site_class])
+
+    def kept(self, camera: CameraNumber, now_us: int) -> tuple[str, int]:
+        """Class and days of what the camera records now."""
+        site, days = self.eyes[camera].at(now_us)
+        site_class, least = self.site_days(site, now_us)
+        return site_class, max(least, days)
+
+    def record(self, item: Footage, days: int | None) -> None:
+        """`days` None: the clock is not believed."""
+        if days is not None and item.day is not None:
+            item.until_us = end_of(item.day, days)
+            self._raised(item)
+        self.footage[item.key] = item
+
+    def fix(self, item: Footage, days: int, now_us: int) -> None:
+        """The clock is believed again, and how long it was recorded is taken from now."""
+        item.day, item.loose = day_of(now_us), True
+        item.until_us = end_of(item.day, max(days, CLASS_DAYS[item.site_class]))
+        self._raised(item)
+
+    def _raised(self, item: Footage) -> None:
+        for camera, before_us, days in self.raises:
+            if camera == item.camera and item.key.start_us < before_us:
+                self._raise(item, days)
+
+    def _raise(self, item: Footage, days: int) -> None:
+        if item.day is not None and item.until_us is not None:
+            item.until_us = max(item.until_us, end_of(item.day, days))
+
+    def ask(self, camera: CameraNumber, days: int, now_us: int) -> None:
+        """A raise: all that there is, and what is begun within a day."""
+        self.raises.append((camera, now_us + NOTICE_US, days))
+        for item in self.footage.values():
+            if item.camera == camera and not item.deleting and not item.gone:
+                self._raise(item, days)
+
+    def set_site(self, site: str, site_class: str, days: int, now_us: int) -> None:
+        old = self.sites[site].at(now_us)
+        if (site_class, days) == old:
+            return
+        had, has = max(old[1], CLASS_DAYS[old[0]]), max(days, CLASS_DAYS[site_class])
+        if has < had:
+            self.sites[site] = Demand(*old, (site_class, days, now_us + NOTICE_US))
+            return
+        self.sites[site] = Demand(site_class, days)
+        if has > had:
+            for camera, eye in self.eyes.items():
+                if eye.at(now_us)[0] == site:
+                    self.ask(camera, has, now_us)
+
+    def set_camera(self, camera: CameraNumber, site: str, days: int, now_us: int) -> None:
+        eye = self.eyes[camera]
+        old = eye.at(now_us)
+        if (site, days) == old:
+            return
+        had = max(self.site_days(old[0], now_us)[1], old[1])
+        has = max(self.site_days(site, now_us)[1], days)
+        if has < had:
+            self.eyes[camera] = Eye(*old, (site, days, now_us + NOTICE_US))
+            return
+        self.eyes[camera] = Eye(site, days)
+        if has > had:
+            self.ask(camera, has, now_us)
+
+    def held(self, item: Footage, now_us: int) -> bool:
+        return any(order.keeps(item, now_us) for order in self.holds.values())
+
+    def pinned(self, item: Footage, mono_us: int) -> bool:
+        return any(
+            camera == item.camera and span.overlaps(item.interval) and mono_us < until_us
+            for camera, span, until_us in self.pins
+        )
+
+    def must_stay(self, item: Footage, now_us: int) -> str:
+        """Why, empty when it may go."""
+        if item.until_us is None:
+            return "its minimum is not known"
+        if now_us < item.until_us:
+            return f"it is inside its minimum, by {item.until_us - now_us} µs"
+        return "it is held" if self.held(item, now_us) else ""
