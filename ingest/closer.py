@@ -22,7 +22,7 @@ from vault.digest import fd_digest
 from vault.errors import StreamvaultError
 from vault.ids import CameraNumber
 from vault.logs import Log
-from vault.media import SegmentInfo
+from vault.media import SegmentFlag, SegmentInfo
 from vault.retain import day_flags, min_until_us
 from vault.spool import Spool, append, overwrite
 from vault.timebase import US
@@ -201,6 +201,8 @@ class Closer:
             closed_us = self._clock.now_us()
             until_us = min_until_us(job.end_us, closed_us, keep.days, self._zone) if self._believed else 0
             flags = job.flags | day_flags(job.end_us, closed_us, self._zone)
+            if not until_us:
+                flags |= SegmentFlag.CLOCK_UNCONFIRMED
             info = SegmentInfo(file.opened.head, job.end_us, closed_us, keep.site_class, until_us, flags, job.clock_offset_us)
             tail = file.builder.closing(info, job.end_dts)
             file.size_bytes = append(file.fd, file.size_bytes, [tail])

@@ -7,10 +7,12 @@ goes on saying that it is not known, so after a rebuild of the index they are co
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from index.catalog import MAX_ROWS
 from index.environment import Environment
 from index.expiry import expiry_hours, rows_of_hour
+from index.minima import raised
 from index.node import Node
 from index.sites import kept
 from index.writes import SegmentWriter
@@ -59,5 +61,6 @@ def fix_unknown(environment: Environment, days: Days, retention: Retention, now_
                     least = None if row is None else days(key.camera, row.site_class)
                     if row is not None and least is not None and row.min_until_us == 0:
                         until_us = min_until_us(now_us, now_us, least, retention.zone)
-                        segments.change(txn, row, min_until_us=until_us)
+                        # A raise may have been asked for meanwhile, and taken back for what comes.
+                        segments.change(txn, row, min_until_us=raised(txn, replace(row, min_until_us=until_us)))
                         fixed += 1

@@ -41,10 +41,11 @@ def day_flags(end_us: int, closed_us: int, zone: tzinfo) -> SegmentFlag:
 def raised_until_us(end_us: int, min_until_us: int, flags: SegmentFlag, least_days: int, days: int, zone: tzinfo) -> int:
     """The minimum of a closed segment whose minimum is `min_until_us`, when `days` are demanded now. Never lower than it was.
 
-    `flags` tell on which local day it was closed. Where they do not (closed days later, or by recovery), the old minimum does:
-    it was that day and at least `least_days`, so what comes out is exact when those were its days, and later when it had more.
+    `flags` tell on which local day it was closed. Where they do not (closed days later, by recovery, or under a clock that was not
+    believed), the old minimum does: it was that day and at least `least_days`, so what comes out is exact when those were its days,
+    and later when it had more.
     """
-    if flags & (SegmentFlag.CLOSED_LATER | SegmentFlag.RECOVERED):
+    if flags & (SegmentFlag.CLOSED_LATER | SegmentFlag.RECOVERED | SegmentFlag.CLOCK_UNCONFIRMED):
         day = local_day(min_until_us, zone) - timedelta(days=least_days + 1)
     else:
         day = local_day(end_us, zone) + timedelta(days=bool(flags & SegmentFlag.CLOSED_NEXT_DAY))

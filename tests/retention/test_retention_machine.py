@@ -29,6 +29,7 @@ from vault.clock import ManualClock
 from vault.digest import bytes_digest
 from vault.errors import Refused
 from vault.ids import CameraNumber, SegmentKey
+from vault.media import SegmentFlag
 from vault.retain import day_flags, min_until_us
 from vault.spool import append
 from vault.timebase import US, Interval
@@ -68,9 +69,9 @@ class Machine(World, RuleBasedStateMachine):
             site_class, days = self.model.kept(camera, self.clock.now_us())
             key, data = SegmentKey(camera, start_us, epoch, 0), start_us.to_bytes(8, "big") * size
             zone = CONFIG.retention.zone
-            flags, until_us = day_flags(end_us, closed_us, zone), 0
+            flags, until_us = day_flags(end_us, closed_us, zone) | SegmentFlag.CLOCK_UNCONFIRMED, 0
             if believed:
-                until_us = min_until_us(end_us, closed_us, days, zone)
+                flags, until_us = day_flags(end_us, closed_us, zone), min_until_us(end_us, closed_us, days, zone)
             rows.append(NewRow(key, end_us, len(data), bytes_digest(data), 1, VIDEO, site_class, until_us, flags))
             fd = self.node.spool.create(key)
             append(fd, 0, [data])
