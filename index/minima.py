@@ -1,7 +1,8 @@
 """Raised minima: a camera's footage that exists already is to be kept for longer, because its site or itself got more days.
 
 A raise is a document of the registry and, for each of its cameras, a row here; it covers every segment that began before, or within
-a day after, it was asked for: no lowering takes effect sooner (`index.sites`), so none of those may have less. From the transaction that
+a day after, it was asked for: no lowering takes effect sooner (`index.sites`), so none of those may have less. Where the camera has
+footage of later than that, because the clock was wrong, now or then, it covers that too: in doubt, keep. From the transaction that
 writes the rows on, deletion keeps to the new minimum (`raised`), and segments that are committed later, or come back in a rebuild, get
 it at once. Bringing the minimum into the rows that are there is `index.raising`.
 """
@@ -11,12 +12,12 @@ from __future__ import annotations
 import json
 import zoneinfo
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from index.environment import ReadTxn, Table, WriteTxn
 from index.registry import DocumentName, Fields, Registry, counter, lift_number, set_counter
-from index.rows import CAMERA, MOMENT, NewRow, SegmentRow
+from index.rows import CAMERA, KEY, MOMENT, NewRow, SegmentRow
 from vault.categories import LEAST_DAYS
 from vault.errors import Damaged
 from vault.ids import CameraNumber
@@ -35,16 +36,21 @@ _MAX_CAMERAS = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """What the camera began before `asked_us + NOTICE_US` is kept for `days`, counted in `zone`.
+    """What the camera began before `before_us` is kept for `days`, counted in `zone`.
 
-    `next_key`: the first segment row that was not looked at yet, empty before the first; None when all were.
+    `newest_us`: where its newest segment began when that was later than `asked_us`, else `asked_us`. `next_key`: the first segment row that was not looked at yet, empty before the first; None when all were.
     """
 
     camera: CameraNumber
     asked_us: int
     days: int
     zone: str
+    newest_us: int
     next_key: bytes | None
+
+    @property
+    def before_us(self) -> int:
+        return max(self.asked_us, self.newest_us) + NOTICE_US
 
     @property
     def row_key(self) -> bytes:
@@ -52,7 +58,7 @@ class Raise:
 
     def pack(self) -> bytes:
         fields = {
-            "version": _VERSION, "days": self.days, "zone": self.zone,
+            "version": _VERSION, "days": self.days, "zone": self.zone, "newest": self.newest_us,
             "next": None if self.next_key is None else self.next_key.hex(),
         }  # fmt: skip
         return json.dumps(fields, separators=(",", ":")).encode()
@@ -63,14 +69,14 @@ class Raise:
         try:
             fields = json.loads(raw)
             at = fields["next"]
-            days, zone = int(fields["days"]), str(fields["zone"])
+            days, zone, newest_us = int(fields["days"]), str(fields["zone"]), int(fields.get("newest", asked_us))
             zoneinfo.ZoneInfo(zone)
-            return cls(CameraNumber(camera), asked_us, days, zone, None if at is None else bytes.fromhex(at))
+            return cls(CameraNumber(camera), asked_us, days, zone, newest_us, None if at is None else bytes.fromhex(at))
         except (ValueError, KeyError, TypeError, zoneinfo.ZoneInfoNotFoundError) as error:
             raise Damaged(f"a raise of camera {camera} cannot be read; nothing of it is deleted until it can") from error
 
     def covers(self, start_us: int) -> bool:
-        return start_us < self.asked_us + NOTICE_US
+        return start_us < self.before_us
 
     def until_us(self, row: SegmentRow | NewRow) -> int:
         """The row's minimum by this raise, at least the one it has."""
@@ -107,12 +113,21 @@ def put_raise(
         some = cameras[first : first + _MAX_CAMERAS]
         number = counter(txn, _LAST_NUMBER) + 1
         set_counter(txn, _LAST_NUMBER, number)
+        newest = {camera: newest_us for camera in some if (newest_us := _newest_us(txn, camera)) > at_us}
         fields = {
             "number": number, "asked_us": at_us, "days": days, "zone": zone, "by": by, "why": why, "cameras": list(some),
+            "newest": {str(camera): newest_us for camera, newest_us in newest.items()},
         }  # fmt: skip
         registry.write(txn, DocumentName(KIND, f"{number:010d}"), fields, at_us, by)
         for camera in some:
-            _put(txn, Raise(camera, at_us, days, zone, b""))
+            _put(txn, Raise(camera, at_us, days, zone, newest.get(camera, at_us), b""))
+
+
+def _newest_us(txn: ReadTxn, camera: CameraNumber) -> int:
+    """When the camera's newest segment began, 0 when it has none."""
+    last = txn.last_before(Table.SEGMENTS, CAMERA.pack(camera) + b"\xff" * 13)
+    number, start_us, _ = KEY.unpack(last[0]) if last is not None else (0, 0, 0)
+    return start_us if number == camera else 0
 
 
 def restore_raises(txn: WriteTxn, documents: Iterable[Fields]) -> None:
@@ -124,11 +139,14 @@ def restore_raises(txn: WriteTxn, documents: Iterable[Fields]) -> None:
             days = int(fields["days"])
             if not 1 <= days <= MAX_DAYS:
                 raise ValueError("days")
+            asked_us, newest = int(fields["asked_us"]), fields.get("newest", {})
             found += [
-                Raise(CameraNumber(int(camera)), int(fields["asked_us"]), days, str(fields["zone"]), None)
+                Raise(
+                    CameraNumber(int(camera)), asked_us, days, str(fields["zone"]), int(newest.get(str(camera), asked_us)), None
+                )
                 for camera in fields["cameras"]
-            ]
-        except (KeyError, TypeError, ValueError) as error:
+            ]  # fmt: skip
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Damaged("a raise in the registry lacks a field; run `index rebuild`") from error
     for item in sorted(found, key=lambda item: (item.asked_us, item.days)):
         _put(txn, item)
@@ -137,9 +155,9 @@ def restore_raises(txn: WriteTxn, documents: Iterable[Fields]) -> None:
 def _put(txn: WriteTxn, new: Raise) -> None:
     """Earlier raises to no more days are part of this one."""
     for old in list(raises_of(txn, new.camera)):
-        if old.asked_us <= new.asked_us and old.days <= new.days:
-            txn.delete(Table.RAISES, old.row_key)
-        elif old.row_key == new.row_key:
+        if old.row_key == new.row_key:
             # Of two at one instant the one with more days is both.
-            return
+            new = replace(new, days=max(old.days, new.days), newest_us=max(old.newest_us, new.newest_us))
+        elif old.asked_us <= new.asked_us and old.before_us <= new.before_us and old.days <= new.days:
+            txn.delete(Table.RAISES, old.row_key)
     txn.put(Table.RAISES, new.row_key, new.pack())

@@ -13,7 +13,7 @@ from typing import Final
 from index.catalog import MAX_ROWS, MAX_TXN_US
 from index.doom import Sentence, spare
 from index.environment import Environment, ReadTxn, Table, WriteTxn
-from index.minima import NOTICE_US, Raise, raised
+from index.minima import Raise, raised
 from index.rows import KEY, SegmentRow, State, segment_key
 from index.writes import SegmentWriter
 from vault.clock import Clock
@@ -68,7 +68,7 @@ class Raising:
 
     def _rows(self, txn: ReadTxn, item: Raise, from_key: bytes) -> Iterator[SegmentRow]:
         first = from_key or KEY.pack(item.camera, 0, 0)
-        for raw_key, raw in txn.scan(Table.SEGMENTS, first, KEY.pack(item.camera, item.asked_us + NOTICE_US, 0)):
+        for raw_key, raw in txn.scan(Table.SEGMENTS, first, KEY.pack(item.camera, item.before_us, 0)):
             yield self._segments.row(txn, raw_key, raw)
 
     def _raise(self, txn: WriteTxn, row: SegmentRow) -> bool:

@@ -221,3 +221,28 @@ def test_a_raise_that_cannot_be_read_keeps_its_camera(vault: Vault) -> None:
         vault.catalog.doom([key], at_us=NOW + 999 * DAY_US, reason="x")
     with vault.environment.write("test") as txn, pytest.raises(Damaged, match="a raise in the registry"):
         restore_raises(txn, [{"number": 1, "days": 0, "asked_us": 1, "zone": "UTC", "cameras": [1]}])
+
+
+def test_a_raise_asked_for_while_the_clock_is_behind_covers_what_there_is(vault: Vault) -> None:
+    key, late = commit(vault), commit(vault, NOON + 2 * DAY_US)
+    ask(vault, 90, NOW - 400 * DAY_US)
+    assert raise_all(vault) == 2
+    assert [until(vault, one) for one in (key, late)] == [exact(start + MINUTE_US, 90) for start in (NOON, NOON + 2 * DAY_US)]
+    after = commit(vault, NOON + 3 * DAY_US + 1)
+    assert until(vault, after) == exact(NOON + 3 * DAY_US + MINUTE_US, 30)
+    with vault.environment.read() as txn:
+        documents = list(vault.registry.all_fields(txn, "raises"))
+        told = [item.before_us for item in raises_of(txn, CAMERA)]
+    with vault.environment.write("restore") as txn:
+        txn.delete(Table.RAISES, next(iter(raises_of(txn, CAMERA))).row_key)
+        restore_raises(txn, documents)
+        assert [item.before_us for item in raises_of(txn, CAMERA)] == told == [NOON + 3 * DAY_US]
+
+
+def test_of_two_raises_at_one_instant_the_longer_days_and_the_further_reach_count(vault: Vault) -> None:
+    commit(vault)
+    ask(vault, 120, NOW - 400 * DAY_US)
+    late = commit(vault, NOON + 5 * DAY_US)
+    ask(vault, 90, NOW - 400 * DAY_US)
+    raise_all(vault)
+    assert until(vault, late) == exact(NOON + 5 * DAY_US + MINUTE_US, 120)

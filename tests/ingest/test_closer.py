@@ -31,6 +31,7 @@ class Bench:
 
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
+        self.trusted = True
         self.fenced: list[tuple[int, int]] = []
         self.failed: list[tuple[int, int]] = []
         self.closer = Closer(
@@ -42,6 +43,7 @@ class Bench:
             sync_us=3600 * US,
             fenced=lambda camera, epoch: self.fenced.append((camera, epoch)),
             failed=lambda camera, epoch, error: self.failed.append((camera, epoch)),
+            trusted=lambda: self.trusted,
         )
 
     def segment(self, epoch: int, sequence: int) -> SegmentKey:
@@ -146,3 +148,17 @@ def test_what_was_handed_over_before_the_stop_is_committed_by_it(bench: Bench) -
     keys = [bench.segment(1, number) for number in range(3)]
     bench.closer.stop()
     assert all(map(bench.committed, keys))
+
+
+def test_what_is_closed_under_a_clock_that_is_not_believed_says_so_and_has_no_minimum(bench: Bench) -> None:
+    bench.closer.took(ONE, bench.vault.catalog.raise_epoch(ONE))
+    believed = bench.segment(1, 0)
+    bench.closer.cycle()
+    bench.trusted = False
+    doubtful = bench.segment(1, 1)
+    for _ in range(2):
+        bench.closer.cycle()
+    rows = [bench.vault.catalog.row(key) for key in (believed, doubtful)]
+    assert [(row.min_until_us > 0, bool(row.flags & SegmentFlag.CLOCK_UNCONFIRMED)) for row in rows if row] == [
+        (True, False), (False, True),
+    ]  # fmt: skip

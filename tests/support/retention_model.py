@@ -136,8 +136,9 @@ class Rules:
             item.until_us = max(item.until_us, end_of(item.day, days))
 
     def ask(self, camera: CameraNumber, days: int, now_us: int) -> None:
-        """A raise: all that there is, and what is begun within a day."""
-        self.raises.append((camera, now_us + NOTICE_US, days))
+        """A raise: all that there is, and what is begun within a day of it or of the newest that there is."""
+        there = [item.key.start_us for item in self.footage.values() if item.camera == camera and not item.gone]
+        self.raises.append((camera, max([now_us, *there]) + NOTICE_US, days))
         for item in self.footage.values():
             if item.camera == camera and not item.deleting and not item.gone:
                 self._raise(item, days)

@@ -117,3 +117,11 @@ def test_flags_tell_how_many_local_days_later_a_segment_was_closed() -> None:
         SegmentFlag.NONE, SegmentFlag.NONE, SegmentFlag.CLOSED_NEXT_DAY, SegmentFlag.CLOSED_NEXT_DAY,
         SegmentFlag.CLOSED_LATER, SegmentFlag.CLOSED_LATER,
     ]  # fmt: skip
+
+
+def test_what_was_closed_in_doubt_counts_from_the_day_that_its_minimum_tells() -> None:
+    """Its own time may be weeks too early; the clock was confirmed on the day from which its thirty days were counted."""
+    zone, confirmed = ZoneInfo("Asia/Shanghai"), us("2026-11-22T12:00", "Asia/Shanghai")
+    was = min_until_us(confirmed, confirmed, 30, zone)
+    raised = raised_until_us(confirmed - 20 * DAY_US, was, SegmentFlag.CLOCK_UNCONFIRMED, 30, 90, zone)
+    assert raised == min_until_us(confirmed, confirmed, 90, zone)
