@@ -14,6 +14,7 @@ from index.alarms import Alarms
 from index.cameranote import noted_clocks
 from index.duties import Fields, duty_of, put_duty
 from index.environment import Environment, Table
+from index.outbox import record
 from index.rows import CAMERA
 from index.timeline import Timeline
 from vault.cameraclocks import Votes, votes
@@ -21,6 +22,8 @@ from vault.clock import Clock, boot_id, kernel_time
 from vault.clockguard import BY_PERSON, CEILING_US, FLOOR_US, Known, Ntp, Signs, Verdict, impossible, judge
 from vault.errors import Refused
 from vault.ids import CameraNumber
+from vault.ledger.canonical import Value
+from vault.ledger.entry import Kind, NewEntry
 from vault.timebase import US
 
 DUTY: Final = "clock"
@@ -73,13 +76,16 @@ class ClockWatch:
         with self._env.read() as txn:
             return _state(duty_of(txn, DUTY) or {})
 
-    def confirm(self) -> int:
-        """A person says that the clock is right. Returns the time that was confirmed. Raises Refused for one that cannot be."""
+    def confirm(self, actor: str = "operator") -> int:
+        """A person says that the clock is right; the outbox has it for the ledger. Returns the time that was confirmed. Raises
+        Refused for one that cannot be."""
         signs = self._signs()
         if why := impossible(signs):
             raise Refused(f"the clock cannot be confirmed: {why}; set it first")
         with self._env.write("confirm clock", frees=True) as txn:
             put_duty(txn, DUTY, (duty_of(txn, DUTY) or {}) | _known_fields(signs, True) | {"since_us": None, "why": BY_PERSON})
+            body: dict[str, Value] = {"confirmed_us": signs.now_us, "why": BY_PERSON}
+            record(txn, NewEntry(Kind.CLOCK, actor, {}, body), signs.now_us)
         Alarms(self._env, self._clock).end(ALARM, "")
         return signs.now_us
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from index.alarms import Alarms
 from index.clockwatch import ClockState, ClockWatch
 from index.duties import Duties
 from index.node import Node, open_node
+from index.outbox import record
 from retention.deleter import GRACE_US
 from retention.haste import Haste
 from retention.reserve import Reserve
@@ -29,6 +31,8 @@ from vault.logs import Log
 log = Log("retention.service")
 
 ACTOR: Final = "clock guard"
+FAILED: Final = "retention failed"
+"""The alarm: a run ended in a fault that nobody foresaw. A store that is away is none; what stays for too long is `overdue deletion`."""
 WATCH_SECONDS: Final = 1.0
 _TOLD: Final = "clock told"
 
@@ -43,6 +47,7 @@ class Retention:
         self._tally = Tally(node)
         self._haste = Haste(node)
         self._reserve = Reserve(node.folder.ledger)
+        self._alarms = Alarms(node.environment, node.clock)
         self._sweep = Sweep(node, node.ledger, self._watch.trusted_us, pause=stop.wait)
 
     def work(self) -> None:
@@ -54,7 +59,13 @@ class Retention:
         except StreamvaultError as error:
             log.error("retention did not run", error=str(error))
             self._sweep.tell_overdue()
+        except Exception as error:  # whatever it is, the next run comes, and somebody has to look
+            log.error("run ended badly, the next one repeats it", error=str(error), trace=error)
+            message = f"a run ended in a fault of the program ({type(error).__name__}); its log says more, and the next run repeats it"
+            self._alarms.begin(FAILED, "", message)
+            self._sweep.tell_overdue()
         else:
+            self._alarms.end(FAILED, "")
             self._log(report)
         try:
             self._tally.run_once(self._stop.is_set)
@@ -95,12 +106,16 @@ class Retention:
         self._sweep.confirm(plan, actor)
 
     def confirm_clock(self, actor: str) -> tuple[int, int]:
-        """A person says that the clock is right: the time, and how many segments got their minimum. Raises Refused."""
-        now_us = self._watch.confirm()
+        """A person says that the clock is right: the time, and how many segments got their minimum. Raises Refused, and what the
+        ledger raises; then the word holds all the same, and the ledger hears of it later."""
+        now_us = self._watch.confirm(actor)
         fixed = fix_unknown(self._node.environment, days_of(self._node, now_us), self._node.config.retention, now_us)
-        body: dict[str, Value] = {"confirmed_us": now_us, "why": "a person said so", "segments_fixed": fixed}
-        self._node.ledger.append([NewEntry(Kind.CLOCK, actor, {}, body)])
+        if fixed:
+            body: dict[str, Value] = {"confirmed_us": now_us, "segments_fixed": fixed}
+            with self._node.environment.write("note minima", frees=True) as txn:
+                record(txn, NewEntry(Kind.CLOCK, actor, {}, body), now_us)
         Duties(self._node.environment).put(_TOLD, {"since_us": None})
+        self._node.outbox.drain()
         return now_us, fixed
 
     def tell_clock(self, fixed: int = 0, actor: str = ACTOR) -> None:

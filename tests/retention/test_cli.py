@@ -71,7 +71,9 @@ def test_the_clock_is_shown_and_confirmed_and_gives_what_waited_its_minimum(
     assert found["found"][0]["min_until"] > format_us(NOW_US + 60 * DAY_US), "the camera's own days"
     with open_kept(folder, NOW_US) as kept:
         said = [entry for entry in kept.entries() if entry.kind == "clock"]
-        assert [(entry.actor, entry.body["segments_fixed"]) for entry in said] == [("an officer", 1)]
+        assert [(entry.actor, entry.body.get("why"), entry.body.get("segments_fixed")) for entry in said] == [
+            ("an officer", "a person said so", None), ("an officer", None, 1),
+        ]  # fmt: skip
 
 
 def test_a_halted_run_is_refused_with_its_plan_and_a_wrong_confirmation_too(

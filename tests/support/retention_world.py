@@ -41,7 +41,7 @@ from vault.clockguard import Signs
 from vault.config import Config, Index
 from vault.config import Retention as Keeping
 from vault.datafolder import DataFolder
-from vault.errors import StreamvaultError
+from vault.errors import StoreFull, StreamvaultError
 from vault.ids import CameraNumber, SegmentKey
 from vault.ledger.entry import Kind
 from vault.ledger.lists import read_list
@@ -146,7 +146,11 @@ class World:
             self.new_epochs()
 
     def confirm_clock(self, who: str) -> None:
-        self.service.confirm_clock(who)
+        try:
+            self.service.confirm_clock(who)
+        except StoreFull:
+            if not self.cuts.ledger_full:
+                raise
         self.fixed()
         assert self.trusted()
 
