@@ -36,13 +36,19 @@ from vault.spool import append
 from vault.timebase import US, Interval
 
 PEOPLE = st.sampled_from(["first officer", "second officer"])
+AGES = st.sampled_from([0, 1, 28, 29, 30, 45, 88, 89, 90, 91])
+WAITS = st.sampled_from([0, 5 * 60 * US, HOUR_US, DAY_US, DAY_US, 2 * DAY_US, 31 * DAY_US, 95 * DAY_US])
+CUT_AT = st.sampled_from([*STEPS, "commit", "ledger"])
 EYES = st.integers(1, 3).map(CameraNumber)
 
 
 class Machine(World, RuleBasedStateMachine):
-    @initialize()
-    def start(self) -> None:
+    @initialize(known=st.lists(st.tuples(EYES, AGES, st.integers(1, 5)), min_size=3, max_size=6))
+    def start(self, known: list[tuple[CameraNumber, int, int]]) -> None:
+        """With some footage, or most runs would meet none."""
         self.begin()
+        for camera, age_days, count in known:
+            self.record(camera, count, 10, 0, 60, age_days, True)
 
     def teardown(self) -> None:
         if hasattr(self, "stack"):
@@ -55,21 +61,23 @@ class Machine(World, RuleBasedStateMachine):
     # What is done.
 
     @rule(
-        camera=EYES, count=st.integers(1, 4), size=st.integers(1, 4_000), late_days=st.sampled_from([0, 0, 0, 1, 3]),
-        seconds=st.sampled_from([10, 60, 120]),
+        camera=EYES, count=st.integers(1, 6), size=st.integers(1, 4_000), late_days=st.sampled_from([0, 0, 0, 1, 3]),
+        seconds=st.sampled_from([10, 60, 120]), age_days=AGES, put=st.booleans(),
     )  # fmt: skip
-    def record(self, camera: CameraNumber, count: int, size: int, late_days: int, seconds: int) -> None:
-        epoch = self.node.catalog.epoch(camera)
+    def record(
+        self, camera: CameraNumber, count: int, size: int, late_days: int, seconds: int, age_days: int, put: bool
+    ) -> None:
+        """Segments one after the other, of now or of days ago, when all was as it is now. `put`: and into the store."""
+        epoch = self.node.catalog.raise_epoch(camera)
+        self.go(count * seconds * US)
+        now_us, believed, zone = self.clock.now_us(), self.trusted(), CONFIG.retention.zone
+        site_class, days = self.model.kept(camera, now_us)
         rows: list[NewRow] = []
-        for _ in range(count):
-            start_us = self.clock.now_us()
-            self.go(seconds * US)
-            end_us = self.clock.now_us()
-            closed_us = end_us + late_days * DAY_US
-            believed = self.trusted()
-            site_class, days = self.model.kept(camera, self.clock.now_us())
+        for at in range(count):
+            start_us = now_us - age_days * DAY_US - (count - at) * seconds * US
+            end_us = start_us + seconds * US
+            closed_us = min(now_us, end_us + late_days * DAY_US)
             key, data = SegmentKey(camera, start_us, epoch, 0), start_us.to_bytes(8, "big") * size
-            zone = CONFIG.retention.zone
             flags, until_us = day_flags(end_us, closed_us, zone) | SegmentFlag.CLOCK_UNCONFIRMED, 0
             if believed:
                 flags, until_us = day_flags(end_us, closed_us, zone), min_until_us(end_us, closed_us, days, zone)
@@ -81,6 +89,8 @@ class Machine(World, RuleBasedStateMachine):
             item = Footage(key, Interval(start_us, end_us), len(data), site_class, day, None, loose=late_days > 1)
             self.model.record(item, days if believed else None)
         self.node.catalog.commit(rows)
+        if put:
+            self.put_into_the_store()
 
     @rule(
         site=st.sampled_from(sorted(SITES)),
@@ -123,7 +133,7 @@ class Machine(World, RuleBasedStateMachine):
         assert all(self.model.footage[key].deleting for key, _ in outcome.refused)
         self.look()
 
-    @rule(number=st.integers(1, 6), who=PEOPLE, days=st.none() | st.integers(1, 200), camera=EYES)
+    @rule(number=st.integers(1, 4), who=PEOPLE, days=st.none() | st.integers(1, 200), camera=EYES)
     def extend_a_hold(self, number: int, who: str, days: int | None, camera: CameraNumber) -> None:
         if (order := self.model.holds.get(number)) is None:
             return
@@ -134,23 +144,19 @@ class Machine(World, RuleBasedStateMachine):
             order.cameras.add(camera)
         self.look()
 
-    @rule(number=st.integers(1, 6), who=PEOPLE)
-    def ask_for_a_release(self, number: int, who: str) -> None:
+    @rule(number=st.integers(1, 4), who=PEOPLE, other=PEOPLE)
+    def release_a_hold(self, number: int, who: str, other: str) -> None:
         order = self.model.holds.get(number)
-        if order is not None and not order.released and order.asked_by is None:
+        if order is None or order.released:
+            return
+        if order.asked_by is None:
             self.node.holds.release(number, by=who)
             order.asked_by = who
-
-    @rule(number=st.integers(1, 6), who=PEOPLE)
-    def confirm_a_release(self, number: int, who: str) -> None:
-        order = self.model.holds.get(number)
-        if order is None or order.released or order.asked_by is None:
-            return
-        if order.asked_by == who:
+        if order.asked_by == other:
             with pytest.raises(Refused):
-                self.node.holds.confirm(number, by=who)
+                self.node.holds.confirm(number, by=other)
         else:
-            self.node.holds.confirm(number, by=who)
+            self.node.holds.confirm(number, by=other)
             order.released = True
 
     @rule(camera=EYES, back=st.integers(0, 95), span=st.integers(1, 40))
@@ -159,12 +165,6 @@ class Machine(World, RuleBasedStateMachine):
         interval = Interval(first_us, first_us + span * DAY_US)
         pins.put(pins.made(camera, interval, "clip"))
         self.model.pins.append((camera, interval, self.clock.mono_us() + LEASE_US))
-
-    @rule(us=st.sampled_from([5 * 60 * US, HOUR_US, DAY_US, 7 * DAY_US, 29 * DAY_US, 45 * DAY_US]))
-    def time_goes_by(self, us: int) -> None:
-        self.go(us)
-
-    # The clock.
 
     @rule(hours=st.sampled_from([3, -3, 400 * 24, -400 * 24, -20 * 24, 95 * 24]))
     def somebody_sets_the_clock(self, hours: int) -> None:
@@ -206,24 +206,50 @@ class Machine(World, RuleBasedStateMachine):
 
     # Runs.
 
-    @rule()
-    def run(self) -> None:
+    @rule(wait_us=WAITS)
+    def run(self, wait_us: int) -> None:
+        self.go(wait_us)
         self.run_once()
 
-    @rule(
-        step=st.sampled_from([*STEPS, "commit", "ledger"]),
-        call=st.integers(1, 4),
-        after=st.booleans(),
-        through_grace=st.booleans(),
-    )
-    def run_cut_short(self, step: str, call: int, after: bool, through_grace: bool) -> None:
-        if through_grace:
-            self.run_once()
-            self.go(GRACE_US)
+    @rule(wait_us=WAITS, step=CUT_AT, call=st.integers(1, 3), after=st.booleans())
+    def run_cut_short(self, wait_us: int, step: str, call: int, after: bool) -> None:
+        self.go(wait_us)
         self.run_once(step, call, after=after)
 
-    @rule()
-    def run_cut_short_between_two_objects(self) -> None:
+    @rule(wait_us=WAITS, step=CUT_AT, call=st.integers(1, 3), after=st.booleans())
+    def run_cut_short_after_the_grace(self, wait_us: int, step: str, call: int, after: bool) -> None:
+        self.go(wait_us)
+        self.run_once()
+        self.go(GRACE_US)
+        self.run_once(step, call, after=after)
+
+    @rule(
+        wait_us=WAITS, camera=EYES, what=st.sampled_from(["read", "hold", "raise", "raise of the site"]), step=CUT_AT,
+        after=st.booleans(), back=st.integers(28, 92), span=st.sampled_from([1, 3, 60]),
+    )  # fmt: skip
+    def something_comes_between_doom_and_deletion(
+        self, wait_us: int, camera: CameraNumber, what: str, step: str, after: bool, back: int, span: int
+    ) -> None:
+        self.go(wait_us)
+        self.run_once()
+        self.go(GRACE_US - 60 * US)
+        site, _ = self.model.eyes[camera].at(self.clock.now_us())
+        if what == "read":
+            self.read(camera, back, span)
+        elif what == "hold":
+            self.place_a_hold("first officer", {camera}, back, span, None)
+        elif what == "raise":
+            self.change_a_camera(camera, site, 70)
+        else:
+            self.change_a_site(site, "key", 60)
+        self.go(60 * US)
+        self.run_once(step, after=after)
+        self.run_once()
+
+    @rule(wait_us=WAITS)
+    def run_cut_short_between_two_objects(self, wait_us: int) -> None:
+        self.go(wait_us)
+        self.run_once()
         self.go(GRACE_US)
         self.faults.cut_half = True
         self.run_once()
@@ -239,7 +265,8 @@ class Machine(World, RuleBasedStateMachine):
 
     @precondition(lambda self: self.offset_us == 0)
     @rule(who=PEOPLE)
-    def a_person_confirms_the_clock(self, who: str) -> None:
+    def a_person_sets_the_clock_right_and_confirms_it(self, who: str) -> None:
+        self.put_clock_right()
         self.confirm_clock(who)
 
     @rule()
