@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from index.environment import ReadTxn, Table, WriteTxn
 from index.gaps import expire, explain
-from index.minima import raised, raises_of
+from index.minima import pending_raises, raised
 from index.pins import pinning
 from index.restoring import keeps_everything
 from index.rows import CAMERA, KEY, SegmentRow, State, segment_key
@@ -176,7 +176,7 @@ def _keeps_nothing(txn: ReadTxn, camera: CameraNumber) -> bool:
     """Whether nothing but its minimum can keep a segment of this camera."""
     if objection_to_all(txn) is not None:
         return False
-    return next(holds_of(txn, camera), None) is None and next(raises_of(txn, camera), None) is None
+    return next(holds_of(txn, camera), None) is None and not pending_raises(txn, camera)
 
 
 def spare(txn: WriteTxn, segments: SegmentWriter, row: SegmentRow) -> str | None:

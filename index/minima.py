@@ -17,11 +17,11 @@ from typing import Final
 
 from index.environment import ReadTxn, Table, WriteTxn
 from index.registry import DocumentName, Fields, Registry, counter, lift_number, set_counter
-from index.rows import CAMERA, KEY, MOMENT, NewRow, SegmentRow
+from index.rows import CAMERA, KEY, MOMENT, NewRow, SegmentRow, segment_key
 from vault.categories import LEAST_DAYS
 from vault.errors import Damaged
 from vault.ids import CameraNumber
-from vault.retain import MAX_DAYS, raised_until_us
+from vault.retain import MAX_DAYS, raised_until_us, tells_day
 from vault.timebase import US
 
 KIND: Final = "raises"
@@ -78,8 +78,13 @@ class Raise:
     def covers(self, start_us: int) -> bool:
         return start_us < self.before_us
 
+    def is_in(self, row: SegmentRow | NewRow) -> bool:
+        """Whether the row has been looked at, or came in when those around it had been."""
+        return self.next_key is None or segment_key(row.key) < self.next_key
+
     def until_us(self, row: SegmentRow | NewRow) -> int:
-        """The row's minimum by this raise, at least the one it has."""
+        """The row's minimum by this raise, at least the one it has. Where the row does not tell the day of its close, a raise must
+        not be counted twice: the minimum that it made would pass for the class's own."""
         least = LEAST_DAYS.get(row.site_class, 1)
         return raised_until_us(row.end_us, row.min_until_us, row.flags, least, self.days, zoneinfo.ZoneInfo(self.zone))
 
@@ -93,16 +98,38 @@ def raises_of(txn: ReadTxn, camera: CameraNumber) -> Iterator[Raise]:
         yield Raise.unpack(raw_key, raw)
 
 
-def raised(txn: ReadTxn, row: SegmentRow | NewRow) -> int:
-    """Until when the segment must be kept with every raise counted; 0 where that is not known, which means keep."""
-    return 0 if row.min_until_us == 0 else raised_by(raises_of(txn, row.key.camera), row)
+def raised(txn: ReadTxn, row: SegmentRow) -> int:
+    """Until when the segment must be kept with every raise counted that is not in its row; 0 where that is not known, which means
+    keep."""
+    return 0 if row.min_until_us == 0 else raised_by(pending_raises(txn, row.key.camera), row)
 
 
-def raised_by(raises: Iterable[Raise], row: SegmentRow | NewRow) -> int:
-    """As `raised`, for whoever has the camera's raises."""
+def raised_by(pending: Iterable[Raise], row: SegmentRow) -> int:
+    """As `raised`, for whoever has the camera's pending raises."""
     if row.min_until_us == 0:
         return 0
-    return max((item.until_us(row) for item in raises if item.covers(row.key.start_us)), default=row.min_until_us)
+    found = (item.until_us(row) for item in pending if item.covers(row.key.start_us) and not item.is_in(row))
+    return max(found, default=row.min_until_us)
+
+
+def pending_raises(txn: ReadTxn, camera: CameraNumber) -> list[Raise]:
+    """Those that are not in every row of the camera."""
+    return [item for item in raises_of(txn, camera) if item.next_key is not None]
+
+
+def raised_at_entry(txn: ReadTxn, row: SegmentRow | NewRow) -> int:
+    """The minimum of a row that comes in, or whose minimum becomes known: with every raise that will not come by it later.
+
+    One that will is counted too where counting it twice does no harm.
+    """
+    if row.min_until_us == 0:
+        return 0
+    found = [
+        item.until_us(row)
+        for item in raises_of(txn, row.key.camera)
+        if item.covers(row.key.start_us) and (item.is_in(row) or tells_day(row.flags))
+    ]
+    return max(found, default=row.min_until_us)
 
 
 def put_raise(
@@ -158,6 +185,8 @@ def _put(txn: WriteTxn, new: Raise) -> None:
         if old.row_key == new.row_key:
             # Of two at one instant the one with more days is both.
             new = replace(new, days=max(old.days, new.days), newest_us=max(old.newest_us, new.newest_us))
+            if (new.days, new.newest_us) == (old.days, old.newest_us):
+                return
         elif old.asked_us <= new.asked_us and old.before_us <= new.before_us and old.days <= new.days:
             txn.delete(Table.RAISES, old.row_key)
     txn.put(Table.RAISES, new.row_key, new.pack())

@@ -13,7 +13,7 @@ from typing import Final
 from index.catalog import MAX_ROWS, MAX_TXN_US
 from index.doom import Sentence, spare
 from index.environment import Environment, ReadTxn, Table, WriteTxn
-from index.minima import Raise, raised
+from index.minima import Raise
 from index.rows import KEY, SegmentRow, State, segment_key
 from index.writes import SegmentWriter
 from vault.clock import Clock
@@ -58,7 +58,7 @@ class Raising:
             seen = count = 0
             while item.next_key is not None and seen < MAX_ROWS and self._clock.mono_us() - began_us <= MAX_TXN_US:
                 rows = list(islice(self._rows(txn, item, item.next_key), _PIECE_ROWS))
-                count += sum(self._raise(txn, row) for row in rows)
+                count += sum(self._raise(txn, item, row) for row in rows)
                 seen += len(rows)
                 at = segment_key(rows[-1].key) + b"\0" if len(rows) == _PIECE_ROWS else None
                 item = replace(item, next_key=at)
@@ -71,9 +71,11 @@ class Raising:
         for raw_key, raw in txn.scan(Table.SEGMENTS, first, KEY.pack(item.camera, item.before_us, 0)):
             yield self._segments.row(txn, raw_key, raw)
 
-    def _raise(self, txn: WriteTxn, row: SegmentRow) -> bool:
+    def _raise(self, txn: WriteTxn, item: Raise, row: SegmentRow) -> bool:
         """Whether the row was raised. What is doomed and inside its new minimum is spared; what is being deleted is past saving."""
-        until_us = raised(txn, row)
+        if row.min_until_us == 0:
+            return False
+        until_us = item.until_us(row)
         if until_us <= row.min_until_us or row.state is State.DELETING:
             return False
         if row.state is State.DOOMED:

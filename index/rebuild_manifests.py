@@ -17,7 +17,7 @@ from index.environment import Environment, ReadTxn, Table, WriteTxn
 from index.gaps import carve, expire, gaps_over, put_gap
 from index.locks import owe_term
 from index.manifests import put_generations
-from index.minima import raised, raises_of
+from index.minima import raised_at_entry, raises_of
 from index.restoring import Progress, put_progress
 from index.rows import KEY, GapRow, Place, SegmentRow, State, segment_key
 from index.stale import mark_segment, mark_time
@@ -161,7 +161,7 @@ class ManifestStep:
             Place.STORE,
             State.COMMITTED,
         )
-        until_us = raised(txn, row)
+        until_us = raised_at_entry(txn, row)
         if until_us != row.min_until_us:
             # It was raised after its manifest was written.
             row = replace(row, min_until_us=until_us)

@@ -10,7 +10,7 @@ from index.environment import ReadTxn, Table, WriteTxn
 from index.expiry import ExpiryTally
 from index.interned import Interned, InternedText
 from index.locks import owe_term
-from index.minima import raised
+from index.minima import raised_at_entry
 from index.rows import (
     CAMERA,
     KEY,
@@ -157,7 +157,7 @@ class SegmentWriter:
             new.tail_bytes,
             params_id,
             new.site_class,
-            raised(txn, new),
+            raised_at_entry(txn, new),
             new.flags,
             place,
             State.COMMITTED,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from index.doom import Hold, holds_of, objection_to_all
 from index.environment import Environment, ReadTxn
 from index.expiry import expiry_hours, expiry_sums, rows_of_hour
-from index.minima import Raise, raised_by, raises_of
+from index.minima import Raise, pending_raises, raised_by
 from index.pins import Pin, pins_of
 from index.rows import SegmentRow
 from index.writes import SegmentWriter
@@ -42,7 +42,7 @@ class Piece:
                 self.holds[camera] = holds
             if pins := [pin for pin in pins_of(txn, camera) if pin.lasts(mono_us)]:
                 self.pins[camera] = pins
-            if raises := list(raises_of(txn, camera)):
+            if raises := pending_raises(txn, camera):
                 self._raises[camera] = raises
 
     def add(self, row: SegmentRow) -> None:

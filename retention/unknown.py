@@ -12,7 +12,7 @@ from dataclasses import replace
 from index.catalog import MAX_ROWS
 from index.environment import Environment
 from index.expiry import expiry_hours, rows_of_hour
-from index.minima import raised
+from index.minima import raised_at_entry
 from index.node import Node
 from index.sites import kept
 from index.writes import SegmentWriter
@@ -62,5 +62,5 @@ def fix_unknown(environment: Environment, days: Days, retention: Retention, now_
                     if row is not None and least is not None and row.min_until_us == 0:
                         until_us = min_until_us(now_us, now_us, least, retention.zone)
                         # A raise may have been asked for meanwhile, and taken back for what comes.
-                        segments.change(txn, row, min_until_us=raised(txn, replace(row, min_until_us=until_us)))
+                        segments.change(txn, row, min_until_us=raised_at_entry(txn, replace(row, min_until_us=until_us)))
                         fixed += 1

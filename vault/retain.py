@@ -45,11 +45,16 @@ def raised_until_us(end_us: int, min_until_us: int, flags: SegmentFlag, least_da
     believed), the old minimum does: it was that day and at least `least_days`, so what comes out is exact when those were its days,
     and later when it had more.
     """
-    if flags & (SegmentFlag.CLOSED_LATER | SegmentFlag.RECOVERED | SegmentFlag.CLOCK_UNCONFIRMED):
-        day = local_day(min_until_us, zone) - timedelta(days=least_days + 1)
-    else:
+    if tells_day(flags):
         day = local_day(end_us, zone) + timedelta(days=bool(flags & SegmentFlag.CLOSED_NEXT_DAY))
+    else:
+        day = local_day(min_until_us, zone) - timedelta(days=least_days + 1)
     return max(min_until_us, _after(day, days, zone))
+
+
+def tells_day(flags: SegmentFlag) -> bool:
+    """Whether a segment's end and flags tell the local day that its days count from."""
+    return not flags & (SegmentFlag.CLOSED_LATER | SegmentFlag.RECOVERED | SegmentFlag.CLOCK_UNCONFIRMED)
 
 
 def local_day(at_us: int, zone: tzinfo) -> date:

@@ -246,3 +246,21 @@ def test_of_two_raises_at_one_instant_the_longer_days_and_the_further_reach_coun
     ask(vault, 90, NOW - 400 * DAY_US)
     raise_all(vault)
     assert until(vault, late) == exact(NOON + 5 * DAY_US + MINUTE_US, 120)
+
+
+@pytest.mark.parametrize(
+    "flags", [SegmentFlag.NONE, SegmentFlag.RECOVERED, SegmentFlag.CLOSED_LATER, SegmentFlag.CLOCK_UNCONFIRMED]
+)
+def test_a_raise_counts_once_whatever_the_row_tells_of_its_close(vault: Vault, flags: SegmentFlag) -> None:
+    before = commit(vault, NOON, flags=flags)
+    ask(vault, 90)
+    between = commit(vault, NOON + MINUTE_US, flags=flags)
+    raise_all(vault)
+    after = commit(vault, NOON + 2 * MINUTE_US, flags=flags)
+    ask(vault, 80)
+    raise_all(vault)
+    over_us = exact(NOON, 90)
+    assert [until(vault, key) for key in (before, between, after)] == [over_us] * 3
+    keys = [before, between, after]
+    assert vault.catalog.doom(keys, at_us=over_us - 1, reason="test").done == ()
+    assert vault.catalog.doom(keys, at_us=over_us, reason="test").done == tuple(keys)
