@@ -20,7 +20,7 @@ SYSTEM_PACKAGES := ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base g
 	chromium strace faketime vlc-bin vlc-plugin-base gcc libc6-dev e2fsprogs rsyslog rsyslog-gnutls prometheus \
 	softhsm2 opensc openssl zbar-tools
 
-.PHONY: help run test check lint unit interpreted system servers fuzz powercuts crashpoints bench soak outage wheel lock clean
+.PHONY: help run test check lint unit interpreted system servers fuzz powercuts crashpoints machine bench soak outage wheel lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ powercuts: $(READY) ## as root: twenty power cuts while cameras record, on an ex
 
 crashpoints: $(READY) ## a short life hit at every single call that changes the disk (about ten minutes)
 	CRASH_POINTS=all $(PYTEST) --timeout=3600 -s tests/faults/test_crash_points.py
+
+machine: $(READY) ## retention against its model: thousands of random lives of a node (half an hour)
+	HYPOTHESIS_PROFILE=long $(PYTEST) --timeout=7200 -s tests/retention/test_retention_machine.py
 
 bench: $(READY) ## the measured claims, side by side on this machine (benchmarks/README.md)
 	$(BIN)/python -m pytest -q benchmarks/bench_*.py

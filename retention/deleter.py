@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -17,13 +18,13 @@ from index.catalog import MAX_ROWS, Catalog
 from index.doom import Sentence
 from index.rows import Place, SegmentRow, State
 from vault.clock import Clock
-from vault.errors import Damaged, StoreError
+from vault.errors import Damaged, NotFound, StoreError
 from vault.files import store_error, sync_folder
 from vault.ids import SegmentKey
 from vault.ledger.canonical import Value
 from vault.ledger.entry import Kind, NewEntry
 from vault.ledger.ledger import Ledger
-from vault.ledger.lists import ListRef, write_list
+from vault.ledger.lists import ListRef, read_list, write_list
 from vault.logs import Log
 from vault.spool import Spool
 from vault.store.interface import ObjectStore
@@ -103,7 +104,7 @@ class Deleter:
         for marked in self._doomed():
             if marked[0].state is State.DELETING:
                 begun[marked[1].batch].append(marked)
-        goes_on = all(self._finish(batch, rows, done) for batch, rows in begun.items())
+        goes_on = all(self._finish(batch, rows, done, again=True) for batch, rows in begun.items())
         ripe: list[Marked] = []
         for marked in self._doomed():
             row, sentence = marked
@@ -144,8 +145,8 @@ class Deleter:
         marked = [item for item in rows if item[0].key not in refused]
         return self._finish(batch, marked, done) if marked else True
 
-    def _finish(self, batch: str, marked: Sequence[Marked], done: Deleted) -> bool:
-        """The list in the ledger, D5, D6. False when the work shall end."""
+    def _finish(self, batch: str, marked: Sequence[Marked], done: Deleted, *, again: bool = False) -> bool:
+        """The list in the ledger, D5, D6. `again`: it was begun earlier. False when the work shall end."""
         mono_us = self._clock.mono_us()
         now = [item for item in marked if (aside := self._aside.get(item[0].key)) is None or aside.due_us <= mono_us]
         waiting = {row.key for row, _ in marked} - {row.key for row, _ in now}
@@ -166,7 +167,8 @@ class Deleter:
                 self._leave(done, row)
                 done.failed.append((row.key.object_key, failures[row.key]))
         if gone:
-            self._complete(batch, since, gone, whole=len(gone) == self._listed[batch].count)
+            told = self._completed(batch, since) if again else frozenset()
+            self._complete(batch, since, [item for item in gone if item[0].key.object_key not in told])
             self._catalog.erase([row.key for row, _ in gone])
             for row, _ in gone:
                 self._aside.pop(row.key, None)
@@ -208,9 +210,23 @@ class Deleter:
         )
         return ref
 
-    def _complete(self, batch: str, since: int, gone: Sequence[Marked], *, whole: bool) -> None:
+    def _completed(self, batch: str, since: int) -> frozenset[str]:
+        """What the ledger says of this batch to be gone: rows of it may have been left when their erasing was cut short."""
+        found: set[str] = set()
+        for entry in self._ledger.entries(since):
+            named = entry.body.get("list")
+            if entry.kind == Kind.DELETED and entry.subject.get("batch") == batch and isinstance(named, dict):
+                # A list that cannot be read tells nothing, and then it is told twice.
+                with suppress(Damaged, NotFound):
+                    found.update(read_list(self._ledger.folder, str(named.get("sha256"))))
+        return frozenset(found)
+
+    def _complete(self, batch: str, since: int, gone: Sequence[Marked]) -> None:
         """D6, first half. What is left of a batch gets a list of its own when it goes. `doomed`: when, and how many of them then,
         for whoever counts what became of a forecast."""
+        if not gone:
+            return
+        whole = len(gone) == self._listed[batch].count
         ref = self._listed[batch] if whole else write_list(self._ledger.folder, (row.key.object_key for row, _ in gone))
         body: dict[str, Value] = {
             "segments": len(gone), "bytes": sum(row.size_bytes for row, _ in gone), "list": ref.value,

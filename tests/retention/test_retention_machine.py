@@ -36,8 +36,9 @@ from vault.spool import append
 from vault.timebase import US, Interval
 
 PEOPLE = st.sampled_from(["first officer", "second officer"])
-AGES = st.sampled_from([0, 1, 28, 29, 30, 45, 88, 89, 90, 91])
+AGES = st.sampled_from([0, 1, 28, 29, 30, 45, 88, 89, 90, 91, 230])
 WAITS = st.sampled_from([0, 5 * 60 * US, HOUR_US, DAY_US, DAY_US, 2 * DAY_US, 31 * DAY_US, 95 * DAY_US])
+CALLS = st.sampled_from([1, 1, 1, 2, 3])
 CUT_AT = st.sampled_from([*STEPS, "commit", "ledger"])
 EYES = st.integers(1, 3).map(CameraNumber)
 
@@ -211,13 +212,17 @@ class Machine(World, RuleBasedStateMachine):
         self.go(wait_us)
         self.run_once()
 
-    @rule(wait_us=WAITS, step=CUT_AT, call=st.integers(1, 3), after=st.booleans())
+    @rule(wait_us=WAITS, step=CUT_AT, call=CALLS, after=st.booleans())
     def run_cut_short(self, wait_us: int, step: str, call: int, after: bool) -> None:
         self.go(wait_us)
         self.run_once(step, call, after=after)
 
-    @rule(wait_us=WAITS, step=CUT_AT, call=st.integers(1, 3), after=st.booleans())
-    def run_cut_short_after_the_grace(self, wait_us: int, step: str, call: int, after: bool) -> None:
+    @rule(wait_us=WAITS, step=CUT_AT, call=CALLS, after=st.booleans(), camera=EYES, count=st.integers(0, 5), put=st.booleans())
+    def run_cut_short_after_the_grace(
+        self, wait_us: int, step: str, call: int, after: bool, camera: CameraNumber, count: int, put: bool
+    ) -> None:
+        """With some footage of so long ago that it is due whatever was asked for."""
+        self.record(camera, count, 20, 0, 10, 230, put)
         self.go(wait_us)
         self.run_once()
         self.go(GRACE_US)

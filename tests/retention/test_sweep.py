@@ -319,6 +319,27 @@ def test_a_run_cut_short_at_any_step_is_finished_by_the_next(
     assert [(entry.kind, entry.body["segments"]) for entry in entries] == [("deletion", 5), ("deleted", 5)]
 
 
+def test_what_was_erased_in_part_is_told_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.put(starts(5))
+    kept.clock.advance(AFTER_US - T0)
+    kept.run()
+    kept.clock.advance(GRACE_US)
+    with monkeypatch.context() as patch:
+        real = type(kept.node.catalog).erase
+
+        def half(catalog: Any, keys: Any) -> Any:
+            real(catalog, [*keys][:2])
+            raise Cut
+
+        patch.setattr(type(kept.node.catalog), "erase", half)
+        with pytest.raises(Cut):
+            kept.run()
+    kept.restart()
+    assert kept.run().deleted.segments == 3
+    assert [entry.body["segments"] for entry in kept.entries() if entry.kind == "deleted"] == [5]
+    assert kept.node.catalog.doomed() == []
+
+
 def cut(patch: pytest.MonkeyPatch, kept: Kept, step: str, after: bool) -> None:
     """End the process before or after this step."""
     owner: Any = {
