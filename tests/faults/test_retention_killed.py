@@ -25,7 +25,6 @@ from tests.support.node import ROOT, wait_until
 from tests.support.retaining import DAY_US, HOUR_US, MINUTE_US, Kept, open_kept
 from vault.clock import SystemClock
 from vault.ledger.lists import read_list
-from vault.ledger.signing import LedgerKey
 from vault.ledger.verify import verify
 from vault.timebase import Interval
 
@@ -113,7 +112,7 @@ def test_a_run_killed_at_any_step_is_finished_by_the_next_and_everything_is_told
         assert kept.node.catalog.doomed() == []
         assert kept.findings() == []
         assert Alarms(kept.node.environment).lasting() == []
-        report = verify(kept.ledger.folder, LedgerKey(kept.node.folder.ledger_key))
+        report = verify(kept.ledger.folder, kept.ledger.keys)
         assert (report.findings, report.unsigned) == ([], 0)
         for kind in ("deletion", "deleted"):
             named = [name for entry in kept.entries() if entry.kind == kind for name in listed(kept, entry.body["list"])]

@@ -62,7 +62,7 @@ class Machine(World, RuleBasedStateMachine):
     # What is done.
 
     @rule(
-        camera=EYES, count=st.integers(1, 6), size=st.integers(1, 4_000), late_days=st.sampled_from([0, 0, 0, 1, 3]),
+        camera=EYES, count=st.integers(1, 6), size=st.integers(1, 400), late_days=st.sampled_from([0, 0, 0, 1, 3]),
         seconds=st.sampled_from([10, 60, 120]), age_days=AGES, put=st.booleans(),
     )  # fmt: skip
     def record(
