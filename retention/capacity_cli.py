@@ -48,27 +48,33 @@ def capacity() -> None:
 )
 @click.option("--csv", "csv_path", type=_FILE, help="Write the rows to a CSV file.")
 @click.option("--parquet", "parquet_path", type=_FILE, help="Write the hours that it is made of to a Parquet file.")
+@click.option("--chart", type=_FILE, help="Draw what was kept of each class day by day, as .svg or .png.")
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
 @json_option
 @pass_session
 def report(
     session: Session, from_us: int | None, to_us: int | None, by: tuple[str, ...], csv_path: Path | None,
-    parquet_path: Path | None, force: bool, as_json: bool,
+    parquet_path: Path | None, chart: Path | None, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Show bytes, seconds recorded and seconds missing of whole days (UTC), by class and site.
 
     Days that are over are read from the figures in the store (capacity/hourly/, Parquet), today from the index.
     """
     from retention import planner
+    from retention.chart import format_of, usage_chart
 
+    kind = format_of(chart) if chart else ""
     stop = _day(to_us or session.now_us) + timedelta(days=1)
     first = _day(from_us) if from_us is not None else stop - timedelta(days=31)
     with open_session(session) as node, progress(session, "reading figures"):
         rows = planner.report(node, first, stop, list(by))
         file = planner.hours_file(node, first, stop) if parquet_path else b""
+        picture = usage_chart(planner.usage(node, first, stop), kind) if chart else b""
     shown = [_row(row, by) for row in rows]
     if parquet_path:
         write_output(parquet_path, file, replace=force)
+    if chart:
+        write_output(chart, picture, replace=force)
     if csv_path:
         write_output(csv_path, _as_csv(shown), replace=force)
     if as_json:

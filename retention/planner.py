@@ -13,8 +13,8 @@ from index.node import Node
 from index.room import room_of
 from retention.forecast import ClassLoad, State
 from retention.hourly import REMOVED_SITE_CLASS, all_hours, site_classes
-from retention.parquet import HOURLY, Part, hourly_bytes, read, summed, within, written
-from retention.tally import DAY_US, day_of, stored_days
+from retention.parquet import HOURLY, USAGE, Part, hourly_bytes, read, summed, within, written
+from retention.tally import DAY_US, USAGE_PREFIX, day_of, stored_days, usage_bytes
 from vault.errors import NotFound
 from vault.files import store_error
 from vault.timebase import US, Interval
@@ -53,6 +53,20 @@ def hours_file(node: Node, first: date, stop: date) -> bytes:
 def report(node: Node, first: date, stop: date, by: list[str]) -> list[dict[str, Any]]:
     """Sums over `[first, stop)` by `site_class`, `site`, `camera_id` or `day`. Raises StoreError, Damaged."""
     return summed(days(node, first, stop), by, SUMS)
+
+
+def usage(node: Node, first: date, stop: date) -> dict[str, list[tuple[date, int]]]:
+    """Bytes kept by class at the end of each day of `[first, stop)` that was written, and of today now; a class that had none on
+    a day has 0 then. Raises StoreError, Damaged."""
+    found = stored_days(node.store, first, stop, USAGE_PREFIX)
+    today = node.clock.now_us() // DAY_US
+    if first <= day_of(today) < stop and day_of(today) not in found:
+        found[day_of(today)] = "what the index tells of today", usage_bytes(node, today)
+    sums: dict[str, dict[date, int]] = defaultdict(lambda: dict.fromkeys(sorted(found), 0))
+    for day, part in found.items():
+        for row in read([part], USAGE, ["site_class", "bytes"]).to_pylist():
+            sums[row["site_class"]][day] += row["bytes"]
+    return {name: list(days.items()) for name, days in sorted(sums.items())}
 
 
 def state(node: Node) -> tuple[State, Assumptions]:

@@ -96,10 +96,10 @@ def day_of(day: int) -> date:
     return (_EPOCH + timedelta(days=day)).date()
 
 
-def stored_days(store: ObjectStore, first: date, stop: date) -> dict[date, Part]:
-    """The files of hours that the store has of the days in `[first, stop)`, by day. Raises StoreError, Damaged."""
+def stored_days(store: ObjectStore, first: date, stop: date, prefix: str = HOURLY_PREFIX) -> dict[date, Part]:
+    """The files that the store has of the days in `[first, stop)`, by day; of hours, or of usage. Raises StoreError, Damaged."""
     keys: dict[date, str] = {}
-    for stat in store.list(HOURLY_PREFIX):
+    for stat in store.list(prefix):
         match = _KEY.fullmatch(stat.key)
         if match is not None:
             with suppress(ValueError):

@@ -17,9 +17,10 @@ import streamvault
 from index.cameras import NewCamera
 from index.hours import HourFigures, Hours
 from index.sites import Site
+from retention.chart import usage_chart
 from retention.forecast import ClassLoad, State, steps_ahead
 from retention.hourly import hours_of
-from retention.planner import report, state
+from retention.planner import report, state, usage
 from retention.steps_shown import show_steps, steps_json
 from retention.tally import Tally, usage_columns
 from tests.support.retaining import DAY_US, HOUR_US, MINUTE_US, Kept, open_kept
@@ -143,6 +144,20 @@ def test_usage_is_told_by_site(kept: Kept) -> None:
     assert (columns["segments"], columns["seconds"]) == ([2, 0], [120.0, 0.0])
 
 
+def test_what_was_kept_by_class_is_drawn_day_by_day(kept: Kept) -> None:
+    record(kept, 1, START_US, 60)
+    kept.clock.advance(DAY_US + 2 * HOUR_US)
+    Tally(kept.node).run_once()
+    record(kept, 2, START_US + DAY_US, 30)
+    general, key = (kept.node.catalog.usage(CameraNumber(number)).size_bytes for number in (1, 2))
+    days = [date(2024, 10, 4), date(2024, 10, 5)]
+    found = usage(kept.node, days[0], date(2024, 10, 6))
+    assert found == {"general": [(days[0], general), (days[1], general)], "key": [(days[0], 0), (days[1], key)]}
+    assert usage_chart(found, "svg").startswith(b"<?xml")
+    assert usage_chart({name: one[1:] for name, one in found.items()}, "png").startswith(b"\x89PNG")
+    assert usage_chart(usage(kept.node, date(2020, 1, 1), date(2020, 1, 2)), "svg").startswith(b"<?xml")
+
+
 @pytest.fixture
 def written(kept: Kept) -> Path:
     """The store's folder with a day of figures in it."""
@@ -209,6 +224,8 @@ def test_the_report_comes_as_table_json_csv_and_parquet(data: Path, tmp_path: Pa
             str(tmp_path / "r.csv"),
             "--parquet",
             str(tmp_path / "r.parquet"),
+            "--chart",
+            str(tmp_path / "kept.svg"),
         )
     )
     [row] = whole["rows"]
@@ -216,6 +233,7 @@ def test_the_report_comes_as_table_json_csv_and_parquet(data: Path, tmp_path: Pa
     # Seconds of an hour that a segment is cut by are no whole numbers.
     assert row["seconds_recorded"] == pytest.approx(299 * 60)
     assert 0.9 < row["completeness"] <= 1
+    assert (tmp_path / "kept.svg").read_bytes().startswith(b"<?xml")
     assert pd.read_csv(tmp_path / "r.csv")["seconds_recorded"].tolist() == pytest.approx([299 * 60])
     assert pd.read_parquet(tmp_path / "r.parquet")["seconds_recorded"].sum() == pytest.approx(299 * 60)
 
