@@ -118,7 +118,7 @@ def create(
             click.echo(f"export {job.id} is not finished: `export resume {job.id}` or `export abort {job.id}`", err=True)
         job = exports.ask(who, wish, occasion)
         if job.step.value == "waiting":
-            _report_waiting(job, as_json)
+            _report_waiting(exports, job, as_json)
             return
         _run(session, exports, who, job, password, as_json)
 
@@ -149,7 +149,7 @@ def approve(session: Session, export_id: str, as_user: str, as_json: bool) -> No
     """Let an export of a unit go ahead, as the second person; whoever asked for it takes it up then."""
     with _exports(session, as_user) as (_, exports, who):
         job = exports.approve(export_id, who)
-    _report(job, f"export {job.id} is approved; {job.actor} takes it with `export resume {job.id}`", as_json)
+        _report(exports, job, f"export {job.id} is approved; {job.actor} takes it with `export resume {job.id}`", as_json)
 
 
 @export.command()
@@ -162,7 +162,7 @@ def refuse(session: Session, export_id: str, why: str, as_user: str, as_json: bo
     """Refuse an export of a unit, as the second person."""
     with _exports(session, as_user) as (_, exports, who):
         job = exports.refuse(export_id, who, why)
-    _report(job, f"export {job.id} is refused", as_json)
+        _report(exports, job, f"export {job.id} is refused", as_json)
 
 
 @export.command()
@@ -173,9 +173,14 @@ def refuse(session: Session, export_id: str, why: str, as_user: str, as_json: bo
 @pass_session
 def abort(session: Session, export_id: str, why: str, as_user: str, as_json: bool) -> None:
     """Give up an export that is not finished; what was taken so far is removed."""
+    from access.export.job import Step
+
     with _exports(session, as_user) as (_, exports, who):
         job = exports.abort(export_id, who, why)
-    _report(job, f"export {job.id} is given up; {size_text(job.left_bytes)} of it had left", as_json)
+        text = "had been handed over whole"
+        if job.step is not Step.DONE:
+            text = f"is given up; {size_text(job.left_bytes)} of it had left"
+        _report(exports, job, f"export {job.id} {text}", as_json)
 
 
 @export.command(name="list")
@@ -185,19 +190,18 @@ def abort(session: Session, export_id: str, why: str, as_user: str, as_json: boo
 @pass_session
 def list_(session: Session, unfinished: bool, as_user: str, as_json: bool) -> None:
     """List exports of the last 90 days; the register has all of them."""
-    with _exports(session, as_user) as (door, exports, who):
-        ids = {camera.number: camera.id for camera in door.node.cameras.list(removed=True)}
+    with _exports(session, as_user) as (_, exports, who):
         jobs = [job for job in exports.seen_by(who) if not (unfinished and job.step.ended)]
+        found = [_about(exports, job) for job in jobs]
     if as_json:
-        print_json([_about(job) for job in jobs])
+        print_json(found)
         return
     rows = [
         [
-            job.id, job.step, job.unit, job.actor, ", ".join(ids.get(number, f"#{number}") for number in job.wish.cameras[:3])
-            + (f" and {len(job.wish.cameras) - 3} more" if len(job.wish.cameras) > 3 else ""),
-            format_local(job.wish.interval.start_us)[:19], format_local(job.wish.interval.end_us)[:19], job.wish.target,
+            job.id, job.step, job.unit, job.actor, _few(about["cameras"]), format_local(job.wish.interval.start_us)[:19],
+            format_local(job.wish.interval.end_us)[:19], job.wish.target,
         ]
-        for job in jobs
+        for job, about in zip(jobs, found, strict=True)
     ]  # fmt: skip
     print_table(["export", "step", "unit", "by", "cameras", "from", "to", "target"], rows)
 
@@ -210,8 +214,7 @@ def list_(session: Session, unfinished: bool, as_user: str, as_json: bool) -> No
 def show(session: Session, export_id: str, as_user: str, as_json: bool) -> None:
     """Show one export: what was asked for, why, and how far it is."""
     with _exports(session, as_user) as (_, exports, who):
-        job = exports.seen(export_id, who)
-    about = _about(job)
+        about = _about(exports, exports.seen(export_id, who))
     if as_json:
         print_json(about)
     else:
@@ -254,15 +257,23 @@ def _run(
     as_json: bool,
     allow_damaged: bool = False,
 ) -> None:
+    heard: set[str] = set()
+
+    def said(text: str) -> None:
+        if text not in heard:
+            heard.add(text)
+            click.echo(f"export {job_id}: {text}", err=True)
+
+    job_id = job.id
     os.nice(NICE)
     with progress(session, f"export {job.id}", exports.expected_bytes(job)) as line:
-        job, made = exports.run(job.id, who, password=password, allow_damaged=allow_damaged, told=line.advance)
+        job, made = exports.run(job.id, who, password=password, allow_damaged=allow_damaged, told=line.advance, said=said)
     _tell_password(made)
     lines = [
         f"{made.path}: {size_text(made.size_bytes)}, {counted(job.files, 'file')}; export {job.id}",
         f"SHA-256 of its manifest, as the ledger has it: {job.manifest_sha256}",
     ]
-    _report(job, "\n".join(lines), as_json)
+    _report(exports, job, "\n".join(lines), as_json)
 
 
 def _tell_password(made: Delivered) -> None:
@@ -270,9 +281,9 @@ def _tell_password(made: Delivered) -> None:
         click.echo(f"password of the package, shown once and kept nowhere: {made.password}", err=True)
 
 
-def _report(job: Job, text: str, as_json: bool) -> None:
+def _report(exports: Exports, job: Job, text: str, as_json: bool) -> None:
     if as_json:
-        print_json(_about(job))
+        print_json(_about(exports, job))
     else:
         click.echo(plain_lines(text))
 
@@ -281,12 +292,16 @@ def plain_lines(text: str) -> str:
     return "\n".join(plain(line) for line in text.split("\n"))
 
 
-def _report_waiting(job: Job, as_json: bool) -> None:
+def _report_waiting(exports: Exports, job: Job, as_json: bool) -> None:
     text = f"export {job.id} waits for a second person of unit {job.unit}: `export approve {job.id}`, then `export resume {job.id}`"
-    _report(job, text, as_json)
+    _report(exports, job, text, as_json)
 
 
-def _about(job: Job) -> dict[str, Any]:
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _about(exports: Exports, job: Job) -> dict[str, Any]:
     wish, said = job.wish, job.said
     return {
         "export": job.id,
@@ -296,7 +311,7 @@ def _about(job: Job) -> dict[str, Any]:
         "unit": job.unit,
         "authority": list(job.authority),
         "approved_by": job.approved.by if job.approved else None,
-        "cameras": [int(number) for number in wish.cameras],
+        "cameras": exports.names(job),
         "start": format_us(wish.interval.start_us),
         "end": format_us(wish.interval.end_us),
         "form": str(wish.form),

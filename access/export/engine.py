@@ -36,6 +36,7 @@ from vault.errors import NotFound, StreamvaultError, UsageError
 from vault.grant import Refusal
 from vault.ledger.canonical import Value
 from vault.ledger.entry import Kind, NewEntry
+from vault.timebase import format_us
 
 SECOND: Final = "Art. 14 (4)"
 
@@ -75,9 +76,15 @@ class Exports:
             raise NotFound(f"there is no export {id} of yours")
         return job
 
+    def names(self, job: Job) -> list[str]:
+        """What people call its cameras."""
+        return [self._node.cameras.by_number(number).id for number in job.wish.cameras]
+
     def expected_bytes(self, job: Job) -> int:
         """About how much a run writes, for whoever shows how far it is."""
-        return expected_bytes(self._node, job) * (1 if job.wish.form is Form.FOLDER else 2)
+        once = expected_bytes(self._node, job)
+        # What is one file is written twice: into the working folder, and packed at the target.
+        return once if job.wish.form is Form.FOLDER else 2 * once
 
     def ask(self, who: Principal, wish: Wish, said: Occasion) -> Job:
         """A new export, to be run, or `WAITING` for a second person of the unit's. Nothing is read.
@@ -88,7 +95,7 @@ class Exports:
         id = new_id(now_us, secrets.token_hex(3))
         if Path(wish.target).is_dir():
             wish = replace(wish, target=str(Path(wish.target) / wish.form.file_name(id)))
-        _check(wish)
+        _check(wish, now_us)
         try:
             grants = self._door.grants(who, "export", wish.cameras, wish.interval)
         except Refusal as refusal:
@@ -137,6 +144,7 @@ class Exports:
         password: str | None = None,
         allow_damaged: bool = False,
         told: Callable[[int], None] = lambda count: None,
+        said: Callable[[str], None] = lambda text: None,
     ) -> tuple[Job, Delivered]:
         """Take it from wherever it stopped, and hand it over. `allow_damaged`: from now on, as if it had been wished.
 
@@ -152,11 +160,13 @@ class Exports:
                 raise UsageError(f"export {id} is {job.step}; ask for a new one")
             if allow_damaged and not job.wish.allow_damaged:
                 job = self._jobs.put(replace(job, wish=replace(job.wish, allow_damaged=True)))
-            run = Run(self._door, who, job, password, told)
+            run = Run(self._door, who, job, password, told, said)
             try:
                 return run.go()
             except (Refusal, NotFound) as error:
-                self._close(run.job, str(error), error)
+                # A process that stood still for long may go on with a new visit; a key that is missing may be brought back.
+                if run.empty or (isinstance(error, Refusal) and error.code != "lapsed"):
+                    self._close(run.job, str(error), error)
                 raise
 
     def abort(self, id: str, who: Principal, why: str = "given up") -> Job:
@@ -173,7 +183,12 @@ class Exports:
         return self._close(job, why)
 
     def _close(self, job: Job, why: str, error: StreamvaultError | None = None) -> Job:
-        """An end without a package. What was being written at the target is taken away; the ledger hears how much it was."""
+        """An end without a package. What was being written at the target is taken away; the ledger hears how much it was. A package
+        that stands at its target whole has left, and was killed before it could say so: then that is its end."""
+        if job.handing and os.path.lexists(job.target_path):
+            job = self._jobs.put(job.moved(Step.DONE, self._node.clock.now_us(), left_bytes=job.size_bytes))
+            self._working.remove(job.id)
+            return job
         left = _taken_away(job.part_path) if job.handing else 0
         more: dict[str, Value] = {"bytes": left, "why_ended": why[:500]}
         if isinstance(error, Refusal):
@@ -230,8 +245,10 @@ def _sees(who: Principal, job: Job) -> bool:
     return job.actor == who.actor or (user.role is Role.UNIT and bool(user.unit) and user.unit == job.unit)
 
 
-def _check(wish: Wish) -> None:
+def _check(wish: Wish, now_us: int) -> None:
     """Raises UsageError."""
+    if wish.interval.end_us > now_us:
+        raise UsageError(f"the range ends at {format_us(wish.interval.end_us)}, which is yet to come")
     if not 0 < len(wish.cameras) <= MAX_CAMERAS or len(set(wish.cameras)) != len(wish.cameras):
         raise UsageError(f"{len(wish.cameras)} cameras for one export; 1 to {MAX_CAMERAS}, each once")
     target = Path(wish.target)

@@ -85,12 +85,13 @@ class Works:
         self.blake3 = Lane("export-blake3")
         self.sha256 = Lane("export-sha256")
         self.writing = Lane("export-write")
+        self.pictures = Lane("export-pictures")
         self.blocks = Ring()
         self.pieces = Ring()
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        return self.reading, self.blake3, self.sha256, self.writing
+        return self.reading, self.blake3, self.sha256, self.writing, self.pictures
 
     def settle(self) -> None:
         """Until nothing is under way. Raises what a step raised."""

@@ -27,7 +27,7 @@ from access.export.working import Working
 from access.footage import Footage
 from access.occasion import Outcome
 from access.package.builder import PackageBuilder, Payload
-from access.package.container import Delivered, deliver
+from access.package.container import Delivered, Form, deliver
 from access.package.custody import Custody, Missing, TakenCamera
 from access.package.report import Thumbnail
 from access.package.seal import prove_together
@@ -36,6 +36,7 @@ from index.cameras import Camera
 from index.growing import growing_intervals
 from index.node import Node
 from index.pins import Pinned, Pins
+from index.rows import MAX_SEGMENT_US
 from index.timeline import Timeline
 from vault.errors import NotFound, StreamvaultError
 from vault.grant import Grant
@@ -45,6 +46,7 @@ from vault.version import software
 
 LOOK_SECONDS: Final = 1.0
 """How often a run asks whether it still may."""
+HEAR_SECONDS: Final = 1.0
 CLOSING_US: Final = 150 * US
 """For so long a run waits for the segment that is being recorded to be closed: twice a minute and a little."""
 PICTURES: Final = 4
@@ -55,15 +57,17 @@ _ROOM_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(slots=True)
 class Run:
-    """`told`: bytes that are taken or handed over, for whoever shows how far it is. `password`: of an encrypted package; made
-    anew where it is None."""
+    """`told`: bytes that are taken or handed over, for whoever shows how far it is; `said`: what it waits for. `password`: of an
+    encrypted package; made anew where it is None. `empty`: no camera had footage."""
 
     door: Door
     who: Principal
     job: Job
     password: str | None = None
     told: Callable[[int], None] = lambda count: None
+    said: Callable[[str], None] = lambda text: None
     stop: Stop = field(default_factory=Stop)
+    empty: bool = False
     _unseen: int = 0
 
     @property
@@ -111,7 +115,7 @@ class Run:
             authority = tuple(dict.fromkeys(text for grant in visit.grants.values() for text in grant.authority))
             intent = visit.sequence()
             self._moved(Step.TAKING, deed=visit.id, intent=intent, authority=authority)
-            with self._watched(visit.still):
+            with self._watched(visit.still, visit):
                 payload = self._payload(visit)
                 self._moved(
                     Step.CLOSED, manifest_sha256=payload.manifest_sha256, size_bytes=payload.size_bytes, files=payload.files
@@ -127,14 +131,17 @@ class Run:
         self.working.check_room(id, max(0, expected_bytes(self.node, self.job) - sum(_size(piece) for piece in done.values())))
         pins = Pins(self.node.environment, self.node.clock)
         with ExitStack() as stack:
+            # What the first picture is decoded from may lie in a segment before the range.
+            pinned = Interval(max(0, wish.interval.start_us - MAX_SEGMENT_US), wish.interval.end_us)
             for number in wish.cameras:
-                stack.enter_context(Pinned(pins, self.node.clock, number, wish.interval, f"export {id}"))
+                stack.enter_context(Pinned(pins, self.node.clock, number, pinned, f"export {id}"))
             shop = stack.enter_context(works())
             taken = [
                 self._camera(visit.grants[number], self.node.cameras.by_number(number), builder, shop, done)
                 for number in wish.cameras
             ]
             if not any(camera.files for camera, _ in taken):
+                self.empty = True
                 raise NotFound(f"export {id}: none of its cameras has footage in the range; `streamvault timeline` shows why")
             custody = self._custody(visit, tuple(camera for camera, _ in taken))
             return builder.close_payload(custody, [picture for _, pictures in taken for picture in pictures])
@@ -173,6 +180,7 @@ class Run:
             inside = [part for span in open_now if (part := span.intersection(wanted)) is not None]
             if not inside or clock.mono_us() >= until_us:
                 break
+            self.said("waiting until the segment that is being recorded is closed")
             self.stop.wait(LOOK_SECONDS)
             self.stop.look()
         rows = [row.interval for row in Timeline(node.environment).span(camera, wanted)]
@@ -226,7 +234,8 @@ class Run:
             self._moved(Step.SEALED, handing=True)
 
         def progress(count: int) -> None:
-            self.told(count)
+            if job.wish.form is not Form.FOLDER:
+                self.told(count)
             self.stop.look()
 
         made = deliver(
@@ -237,8 +246,9 @@ class Run:
         return self.job, made
 
     @contextmanager
-    def _watched(self, may: Callable[[], None]) -> Iterator[None]:
-        """Whether it still may is asked beside the work, whatever that waits for."""
+    def _watched(self, may: Callable[[], None], visit: Visit | None = None) -> Iterator[None]:
+        """Whether it still may is asked beside the work, whatever that waits for. Where the work does not hear of a no at once, a
+        store or a disk holds it, the visit is ended without it: it goes no step further."""
         over = threading.Event()
 
         def watch() -> None:
@@ -247,6 +257,8 @@ class Run:
                     may()
                 except StreamvaultError as error:
                     self.stop.give(error)
+                    if visit is not None and not over.wait(HEAR_SECONDS):
+                        visit.aborted(str(error), error=error)
                     return
 
         thread = threading.Thread(target=watch, name="export-watch", daemon=True)

@@ -7,11 +7,12 @@ Which pieces there are is in `access.export.cuts`; in which order they are taken
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from access.decode import MAX_INPUT_BYTES, decode_apart
+from access.decode import decode_apart
 from access.export.cuts import one_codec_each
 from access.export.intake import Intake, Reading
 from access.export.lanes import Stop, Works
@@ -36,6 +37,7 @@ _BACK_US: Final = 40_000
 """Where pictures behind the end are held, the end is drawn in by so much until none is outside what is allowed."""
 _MAX_BACK: Final = 50
 _PICTURE_US: Final = 2 * US
+_PICTURE_BYTES: Final = 32 * 1024 * 1024
 
 OUTSIDE: Final = "outside what is allowed"
 DAMAGED: Final = "damaged"
@@ -120,7 +122,7 @@ class Taker:
     ) -> Piece:  # fmt: skip
         files: list[Taken] = []
         notes: list[str] = []
-        pictures: list[Thumbnail] = []
+        pictures: list[Future[Thumbnail | None]] = []
         used: set[str] = set()
         for span in one_codec_each(parts, wanted):
             near = [part for part in parts if part.start_us < span.end_us]
@@ -140,7 +142,8 @@ class Taker:
             if part.table.info.clock_offset_us is not None and part.table.info.head.key.object_key in used
         ]
         sources = tuple(reading.found[key] for key in sorted(reading.found))
-        return Piece(tuple(files), sources, tuple(left_out), tuple(notes), tuple(offsets), tuple(pictures))
+        thumbnails = [thumbnail for one in pictures if (thumbnail := one.result()) is not None]
+        return Piece(tuple(files), sources, tuple(left_out), tuple(notes), tuple(offsets), tuple(thumbnails))
 
     def _write_clip(self, camera: Camera, clip: Clip, intakes: list[Intake], reading: Reading) -> Taken:
         for intake in intakes:
@@ -189,19 +192,25 @@ class Taker:
         sources = tuple(reading.found[key] for key in sorted(reading.found))
         return Piece(tuple(files), sources, tuple(left_out), (), tuple(offsets))
 
-    def _picture(self, grant: Grant, camera: Camera, parts: Sequence[Part], at_us: int, span: Interval) -> Thumbnail | None:
-        """A picture for the report; what cannot be decoded has none."""
+    def _picture(
+        self, grant: Grant, camera: Camera, parts: Sequence[Part], at_us: int, span: Interval
+    ) -> Future[Thumbnail | None] | None:
+        """A picture for the report, decoded beside the taking; what cannot be decoded has none."""
         if not span.start_us <= at_us < span.end_us:
             return None
+        wanted = Interval(at_us, min(at_us + _PICTURE_US, span.end_us))
         try:
-            clip = plan_clip(parts, Interval(at_us, min(at_us + _PICTURE_US, span.end_us)), earliest_us=grant.window.start_us)
-            if clip.size > MAX_INPUT_BYTES // 4:
-                return None
-            return Thumbnail(
-                int(camera.number), clip.interval.start_us, decode_apart(clip.read(0, clip.size), "thumbnail", grant)
-            )
-        except (NotFound, Damaged, Refused):
+            clip = plan_clip(parts, wanted, earliest_us=grant.window.start_us)
+            movie = clip.read(0, clip.size) if clip.size <= _PICTURE_BYTES else b""
+        except (NotFound, Damaged):
             return None
+
+        def decoded(data: bytes) -> Thumbnail | None:
+            with suppress(Damaged, Refused):
+                return Thumbnail(int(camera.number), clip.interval.start_us, decode_apart(data, "thumbnail", grant))
+            return None
+
+        return self.works.pictures.put(decoded, movie) if movie else None
 
     @contextmanager
     def _sink(self, name: str) -> Iterator[_Write]:

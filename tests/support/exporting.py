@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from access.door import Door
 from access.export.engine import Exports
@@ -73,8 +74,8 @@ def exporting(path: Path, clock: Clock | None = None, people: Few | None = None)
         yield node, Exports(Door(node, people or Few()))
 
 
-def wish(target: Path, interval: Interval, *cameras: int, form: Form = Form.FOLDER, **more: bool) -> Wish:
-    return Wish(tuple(CameraNumber(number) for number in cameras or (1,)), interval, str(target), form, **more)  # type: ignore[arg-type]
+def wish(target: Path, interval: Interval, *cameras: int, form: Form = Form.FOLDER, **more: Any) -> Wish:
+    return Wish(tuple(CameraNumber(number) for number in cameras or (1,)), interval, str(target), form, **more)
 
 
 def told(node: Node) -> list[Entry]:

@@ -7,18 +7,21 @@ import itertools
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from access.export.cuts import pieces
+from access.export.intake import Intake
 from access.export.job import Step
 from access.export.lanes import Stop
 from access.export.taking import Taker
 from access.export.tidying import tidy
 from access.package.builder import PackageBuilder
-from access.package.container import Form
+from access.package.container import Form, deliver
 from access.people.model import Principal
 from tests.support.exporting import OPERATOR, SAID, exporting, outcomes, told, unit_people, wish
 from tests.support.probe import decode_errors
@@ -320,3 +323,68 @@ def test_what_was_taken_goes_when_its_footage_expires(data: Path, tmp_path: Path
 
 def fails(*_: object) -> None:
     raise StoreError("the disk does not answer")
+
+
+def test_a_revocation_is_on_record_though_the_store_holds_the_work(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store does not answer; nobody waits for it before the ledger hears that the export is over."""
+    people, asker = unit_people()
+    with exporting(data, SystemClock(), people=people) as (node, exports):
+        job = exports.ask(asker, wish(tmp_path / "out", Interval(START_US, START_US + 14 * US)), SAID)
+        monkeypatch.setattr("access.export.run.LOOK_SECONDS", 0.01)
+        monkeypatch.setattr("access.export.run.HEAR_SECONDS", 0.01)
+        monkeypatch.setattr("access.door.STILL_US", 10_000)
+        answered = threading.Event()
+        real = Intake._load
+
+        def load(self: Intake, wanted: Any) -> Any:
+            people.grants.clear()
+            node.cameras.set("cam-1", name="so that the registry has changed")
+            while "aborted" not in outcomes(node):
+                answered.wait(0.01)
+            return real(self, wanted)
+
+        monkeypatch.setattr(Intake, "_load", load)
+        with pytest.raises(Refusal, match="no grant"):
+            exports.run(job.id, asker)
+        assert outcomes(node) == ["asked", "aborted"]
+    assert not list((data / "exports").iterdir())
+
+
+def test_a_package_that_was_handed_over_before_a_kill_is_not_given_up(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with exporting(data) as (node, exports):
+        job = exports.ask(OPERATOR, wish(tmp_path / "out", Interval(START_US, START_US + 4 * US)), SAID)
+        with monkeypatch.context() as patch:
+            patch.setattr("access.export.run.deliver", with_after(deliver, fails))
+            with pytest.raises(StoreError):
+                exports.run(job.id, OPERATOR)
+        job = exports.abort(job.id, OPERATOR)
+        assert (job.step, job.left_bytes) == (Step.DONE, job.size_bytes)
+        assert outcomes(node) == ["asked", "done"]
+    assert verify(tmp_path / "out").returncode == 0
+
+
+def with_after(call: Callable[..., Any], after: Callable[[], object]) -> Callable[..., Any]:
+    def both(*arguments: Any, **options: Any) -> Any:
+        call(*arguments, **options)
+        return after()
+
+    return both
+
+
+def test_a_range_that_is_yet_to_come_is_no_range(data: Path, tmp_path: Path) -> None:
+    with exporting(data) as (_, exports), pytest.raises(UsageError, match="yet to come"):
+        exports.ask(OPERATOR, wish(tmp_path / "out", Interval(START_US, START_US + 7_200 * US)), SAID)
+
+
+def test_a_long_range_is_a_file_an_hour() -> None:
+    hour = 3_600 * US
+    begin = 1_795_000 * hour // 1_000 * 1_000
+    begin -= begin % hour
+    assert pieces(Interval(begin + 1, begin + 2 * hour)) == [Interval(begin + 1, begin + 2 * hour)]
+    assert pieces(Interval(begin + 1, begin + 2 * hour + 2)) == [
+        Interval(begin + 1, begin + hour), Interval(begin + hour, begin + 2 * hour), Interval(begin + 2 * hour, begin + 2 * hour + 2),
+    ]  # fmt: skip
