@@ -192,7 +192,7 @@ class Signing:
     )
     library: str = _text("", "pkcs11: file of the token's library, as its maker names it")
     token: str = _text("", "pkcs11: label of the token")
-    label: str = _text("streamvault-ledger", "pkcs11: label of the key pairs on it")
+    label: str = _text("streamvault-ledger", "pkcs11: label of the key pairs on it, of this installation alone")
     pin_file: str = _text(
         "", "pkcs11: file of mode 0600 with the PIN, in the data folder if relative; empty is STREAMVAULT_PKCS11_PIN"
     )

@@ -41,7 +41,7 @@ class Keys:
         """
         trouble: StreamvaultError | None = None
         others: list[str] = []
-        for found in self._all():
+        for found in self._all(fingerprint):
             if isinstance(found, StreamvaultError):
                 trouble = trouble or found
             elif found.fingerprint.startswith(fingerprint):
@@ -140,8 +140,9 @@ class Keys:
     def _base(self) -> Path:
         return self.first.parent.parent
 
-    def _all(self) -> Iterator[Signer | StreamvaultError]:
-        """Every key, and what kept from looking into a place that is there. The place of new keys comes first."""
+    def _all(self, wanted: str = "") -> Iterator[Signer | StreamvaultError]:
+        """Every key, and what kept from looking into a place that is there. `wanted`: the beginning of the fingerprint of one
+        that is enough."""
         for file in self._files:
             for path in (file, file.with_name(file.name + NEXT)):
                 if os.path.lexists(path):
@@ -157,7 +158,7 @@ class Keys:
             from vault.signing.token import token_signers
 
             try:
-                yield from token_signers(self.settings, self._pin())
+                yield from token_signers(self.settings, self._pin(), wanted)
             except StreamvaultError as error:
                 yield error
 

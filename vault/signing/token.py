@@ -28,6 +28,8 @@ _CURVE: Final = "1.3.101.112"
 
 _LOCK = threading.RLock()
 _SESSIONS: dict[tuple[str, str], pkcs11.Session] = {}
+_PAIRS: dict[tuple[str, str], list[TokenSigner]] = {}
+"""What was found in a session, so that a token far away is not searched at each signature."""
 _REFUSED_PINS: dict[tuple[str, str], bytes] = {}
 
 
@@ -54,6 +56,10 @@ class TokenSigner:
     def fingerprint(self) -> str:
         return self.public.fingerprint
 
+    def is_of(self, settings: Signing, pin: str) -> bool:
+        """Whether it was found by these."""
+        return (self._settings, self._pin) == (settings, pin)
+
     def sign(self, data: bytes) -> bytes:
         """Raises NotFound, Refused, StoreError; Damaged when what the token gives is no signature of its key."""
 
@@ -70,8 +76,14 @@ class TokenSigner:
         return signature
 
 
-def token_signers(settings: Signing, pin: str) -> list[TokenSigner]:
-    """Every pair of the configured label, in the order of their ids. Raises NotFound, Refused, StoreError."""
+def token_signers(settings: Signing, pin: str, wanted: str = "") -> list[TokenSigner]:
+    """Every pair of the configured label, in the order of their ids; where one is known whose fingerprint begins with `wanted`, that
+    one. Raises NotFound, Refused, StoreError."""
+    where = settings.library, settings.token
+    with _LOCK:
+        for known in _PAIRS.get(where, ()) if wanted else ():
+            if known.fingerprint.startswith(wanted) and known.is_of(settings, pin):
+                return [known]
 
     def use(session: pkcs11.Session) -> list[TokenSigner]:
         wanted = {Attribute.LABEL: settings.label, Attribute.KEY_TYPE: KeyType.EC_EDWARDS}
@@ -80,7 +92,8 @@ def token_signers(settings: Signing, pin: str) -> list[TokenSigner]:
         for key in session.get_objects({**wanted, Attribute.CLASS: ObjectClass.PUBLIC_KEY}):
             if (key_id := key[Attribute.ID]) in usable:
                 found[key_id] = TokenSigner(settings, pin, PublicKey(_point(key[Attribute.EC_POINT])), key_id)
-        return [found[key_id] for key_id in sorted(found)]
+        _PAIRS[where] = [found[key_id] for key_id in sorted(found)]
+        return _PAIRS[where]
 
     return _with_session(settings, pin, "looking for the signing key", use)
 
@@ -117,8 +130,10 @@ def _with_session(settings: Signing, pin: str, doing: str, use: Callable[[pkcs11
             except StreamvaultError:
                 raise
             except troubles.NoSuchKey:
+                _PAIRS.pop(where, None)
                 raise NotFound(f"the token {settings.token} has no such key any more") from None
             except (troubles.PKCS11Error, RuntimeError) as error:
+                _PAIRS.pop(where, None)
                 if (gone := _SESSIONS.pop(where, None)) is not None:
                     _close(gone)
                 if last or not again:

@@ -102,9 +102,10 @@ def test_a_ledger_may_begin_on_a_token_and_openssl_confirms_its_checkpoint(token
 
 
 def attempts(token: Token, tmp_path: Path, lines: Sequence[str]) -> list[str]:
-    """What a program of these lines prints; `keys` is there."""
-    program = "\n".join(
+    """What a program of these lines prints; `keys` is there, and in `head` what makes it."""
+    head = "\n".join(
         [
+            "import subprocess, sys",
             "from pathlib import Path",
             "from vault.config import Signing",
             "from vault.errors import StreamvaultError",
@@ -114,9 +115,10 @@ def attempts(token: Token, tmp_path: Path, lines: Sequence[str]) -> list[str]:
             "def told(work):",
             "    try: print(work())",
             "    except StreamvaultError as error: print(type(error).__name__, error)",
-            *lines,
+            "",
         ]
     )
+    program = f"head = {head!r}\n{head}" + "\n".join(lines)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], cwd=ROOT, env={**os.environ, **token.environ}, capture_output=True, text=True
     )  # fmt: skip
@@ -153,8 +155,16 @@ def test_what_is_wrong_with_a_token_is_said(token: Token, tmp_path: Path) -> Non
         # A repetition takes the pair that is there and no statement names.
         "one = keys.begin().fingerprint",
         "print(keys.succeed([]).fingerprint == one, keys.succeed([one]).fingerprint == one, len(keys.held()))",
+        # A pair that another process makes is found by one that has looked before.
+        "program = 'known = ' + repr([found.fingerprint for found in keys.held()])",
+        "other = subprocess.run([sys.executable, '-c', head + program + '; print(keys.succeed(known).fingerprint)'], stdout=-1, text=True)",
+        "print(keys.find(one).fingerprint == one, keys.find(other.stdout.strip()).fingerprint == other.stdout.strip())",
         "signer = keys.begin()",
         "print(signer.public.made(signer.sign(b'x'), b'x'))",
+        # A session that ended, as when a token was pulled out and put back.
+        "import vault.signing.token as token",
+        "for session in token._SESSIONS.values(): session.close()",
+        "print(signer.public.made(signer.sign(b'y'), b'y'))",
     ]
     told = attempts(token, tmp_path, lines)
     assert "NotFound" in told[0]
@@ -163,7 +173,7 @@ def test_what_is_wrong_with_a_token_is_said(token: Token, tmp_path: Path) -> Non
     assert "STREAMVAULT_PKCS11_PIN" in told[2]
     assert told[3].startswith("NotFound")
     assert "the token vault-9901" in told[4]
-    assert told[5:] == ["True False 2", "True"]
+    assert told[5:] == ["True False 2", "True True", "True", "True"]
 
 
 def test_a_pin_that_others_may_read_is_refused(token: Token, tmp_path: Path) -> None:
