@@ -98,14 +98,14 @@ class Bookkeeper:
             if now_us >= self._look_due_us:
                 self.look()
                 self._look_due_us = now_us + LOOK_US
-            if now_us >= self._register_due_us:
-                self._register.fill(rounds=REGISTER_ROUNDS)
-                self._register_due_us = now_us + REGISTER_US
             if now_us >= self._store_due_us:
                 # Until it is there, or while the store is away, this is tried each minute and not each second.
                 self._store_due_us = now_us + LOOK_US
                 self._keep_in_store()
                 self._store_due_us = now_us + STORE_US
+            if now_us >= self._register_due_us:
+                self._register.fill(rounds=REGISTER_ROUNDS)
+                self._register_due_us = now_us + REGISTER_US
         except (Damaged, NotFound, Refused) as error:
             # Nothing of this gets better by itself: entries that are not what was signed, a key that is gone or open to others,
             # another checkpoint of this size in the store.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from access.people.model import Principal, Role, User
 from access.register import Row, Wanted, row_of, seen_by
 from access.register_page import Book, page
 from access.register_rows import COLUMNS, as_csv, as_json, as_parquet
+from tests.support.browser import shown
 from tests.support.deeds import SAID, START_US, step
 from vault.grant import Refusal
 from vault.ledger.entry import Entry, Kind, NewEntry, decode_entry, encode_entry
@@ -155,6 +157,16 @@ def test_hostile_words_are_inert_on_the_page() -> None:
     assert "&lt;script&gt;" in text
     assert "{{ 7 * 7 }}" in text
     assert not [character for character in text if not character.isprintable() and character != "\n"]
+
+
+def test_the_book_prints_on_a4_turned_with_its_words_as_words(tmp_path: Path) -> None:
+    book = Book(hostile_rows() * 3, Interval(START_US, START_US + US), HOSTILE[4], HOSTILE[5], START_US, HOSTILE[4])
+    path, printed = tmp_path / "book.html", tmp_path / "book.pdf"
+    path.write_text(page(book, {7: HOSTILE[5]}, ZoneInfo("Asia/Shanghai")))
+    assert not re.search(r"<(script|img)", shown(tmp_path / "profile", path, "--dump-dom").decode())
+    shown(tmp_path / "profile", path, "--no-pdf-header-footer", f"--print-to-pdf={printed}")
+    boxes = {tuple(map(float, box.split())) for box in re.findall(rb"/MediaBox \[([0-9. ]+)\]", printed.read_bytes())}
+    assert [(round(width), round(height)) for _, _, width, height in boxes] == [(842, 595)]
 
 
 @pytest.mark.parametrize(

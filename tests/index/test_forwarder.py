@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import random
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -62,6 +64,15 @@ def sender(
 def send_all(one: Forwarder) -> None:
     while one.run_once():
         pass
+
+
+def send_all_in_spite(one: Forwarder) -> None:
+    """Of a receiver that went away since the last time: that is told once."""
+    for _ in range(3):
+        with suppress(SourceError):
+            send_all(one)
+            return
+    send_all(one)
 
 
 def received(to: Rsyslog) -> dict[int, bytes]:
@@ -218,6 +229,43 @@ def test_a_slow_receiver_is_not_told_twice(
             send_all(one)
         expect_all(ledger, receiver)
         assert sum(message["msgid"] == "LEDGER" for message in receiver.messages()) == 2_500
+        one.close()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_happens_in_whatever_order_nothing_is_lacking(
+    environment: Environment, ledger: Ledger, clock: ManualClock, tmp_path: Path, seed: int
+) -> None:
+    rolled = random.Random(seed)
+    with rsyslog(tmp_path / "log", "tcp", queue=SLOW.format(2_000)) as receiver:
+        one = sender(environment, ledger, clock, receiver, tmp_path)
+        count = 0
+        for _ in range(14):
+            more = rolled.randrange(120)
+            if more:
+                ledger.append(entries(count, count + more))
+            count += more
+            with suppress(SourceError):
+                for _ in range(rolled.randrange(4)):
+                    one.run_once()
+            match rolled.randrange(5):
+                case 0:
+                    receiver.kill()
+                    mend(receiver)
+                    receiver.start()
+                case 1:
+                    receiver.stop()
+                    receiver.start()
+                case 2:
+                    one.close()
+                    one = sender(environment, ledger, clock, receiver, tmp_path)
+                case 3 if count:
+                    # A minute in which the receiver writes what it has.
+                    send_all_in_spite(one)
+                    expect_all(ledger, receiver)
+                    clock.advance(60 * US)
+        send_all_in_spite(one)
+        expect_all(ledger, receiver)
         one.close()
 
 

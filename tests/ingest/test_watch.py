@@ -58,10 +58,15 @@ def test_a_silent_camera_is_an_alarm_that_is_told_with_its_end_and_the_figures_s
         simulator = made.simulate(["good", "later"], spec=SMALL, listed=False)
         made.add("good", simulator.url(1), "tcp")
         made.add("gate", f"rtsp://127.0.0.1:{free_port()}/nobody", "tcp")
-        with webhook() as posted, rsyslog(tmp_path / "log", "tcp") as receiver:
+        with (
+            webhook() as posted,
+            rsyslog(tmp_path / "log", "tcp") as receiver,
+            rsyslog(tmp_path / "forwarded", "tcp") as forwarded,
+        ):
             config = (
                 f'[alarms]\nsilent_seconds = 10\nwebhook = "{posted.url}"\nsyslog = "{receiver.address}"\n'
                 f'[metrics]\nlisten = "127.0.0.1:{port}"\n'
+                f'[forward]\naddress = "{forwarded.address}"\n'
             )
             with recorder(made, config):
                 [begun] = wait_until(lambda: posted.documents, 60, "the alarm")
@@ -79,6 +84,12 @@ def test_a_silent_camera_is_an_alarm_that_is_told_with_its_end_and_the_figures_s
                 assert seen["streamvault_camera_recording", "gate"] == 0
                 assert seen["streamvault_camera_received_bytes_total", "good"] > 0
                 assert seen["streamvault_alarms", "camera silent"] == 1
+                assert seen["streamvault_forward_waiting", forwarded.address] == 0
+                assert seen["streamvault_forward_age_seconds", forwarded.address] == 0
+                with made.open() as node:
+                    size = sum(1 for _ in node.ledger.entries())
+                assert {m["msgid"] for m in forwarded.messages()} == {"LEDGER", "CHECKPOINT"}
+                assert len({m["data"] for m in forwarded.messages() if m["msgid"] == "LEDGER"}) == size
                 named = metric_names((DEPLOY / "prometheus" / "alerts.yml").read_text())
                 named |= metric_names((DEPLOY / "grafana" / "streamvault.json").read_text())
                 known = {name for name, *_ in seen} | families(port)
