@@ -55,6 +55,7 @@ class Permits:
             Application(0, unit_id, tuple(sites), tuple(cameras), frozenset(actions), window, work, asked)
         )  # fmt: skip
         with self._env.write("ask") as txn:
+            self._refuse_strangers(txn, unit_id, asked.by)
             self._check_scope(txn, new)
             new = replace(new, number=_next(txn, APPLICATIONS))
             self._write(txn, APPLICATIONS, new, asked)
@@ -194,6 +195,11 @@ class Permits:
         user = self._people.find_user(txn, by)
         if user is not None and not is_enabled_admin(user):
             raise Refusal(f"user {by} is no administrator, and grants nothing", "role", "Art. 13")
+
+    def _refuse_strangers(self, txn: ReadTxn, unit_id: str, by: str) -> None:
+        user = self._people.find_user(txn, by)
+        if user is not None and not is_enabled_admin(user) and (user.disabled or user.unit != unit_id):
+            raise Refusal(f"user {by} is not of unit {unit_id[:80]}, and asks for nothing in its name", "unit", "Art. 13")
 
     def _check_scope(self, txn: ReadTxn, said: Application | UnitGrant) -> None:
         """Raises Refusal, UsageError where the unit, a site or a camera is not there; a removed camera's footage is."""

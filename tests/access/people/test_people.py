@@ -290,6 +290,22 @@ def test_an_application_is_granted_by_another_person_for_what_was_asked_or_less(
     assert people.application(asked.number) == decided
 
 
+def test_a_unit_is_spoken_for_by_its_own_users_or_an_administrator(people: People) -> None:
+    for unit in ("road", "water"):
+        add_unit(people, unit)
+    add_user(people)
+    add_user(people, "wang", unit="water")
+    add_user(people, "boss", Role.ADMIN)
+    said = {"work": "traffic", "actions": VIEW, "window": EVER, "cameras": [CAMERA]}
+    with pytest.raises(Refusal, match=r"wang is not of unit road.*\(Art. 13\)"):
+        Permits(people).ask("road", by="wang", **said)  # type: ignore[arg-type]
+    Users(people).change("li", lambda old: replace(old, disabled=True))
+    with pytest.raises(Refusal, match="li is not"):
+        Permits(people).ask("road", by="li", **said)  # type: ignore[arg-type]
+    for by in ("boss", "somebody of the road office"):
+        Permits(people).ask("road", by=by, **said)  # type: ignore[arg-type]
+
+
 def test_an_application_is_refused_with_a_reason(people: People) -> None:
     add_unit(people)
     permits = Permits(people)
