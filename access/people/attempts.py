@@ -1,8 +1,8 @@
 """How often somebody tried to sign in and failed, and for how long they wait now: a bounded table, a lock that doubles.
 
 An attempt is charged before its password is hashed, and taken back when it was right: so attempts side by side are counted too, and
-what is locked costs one read. A name that is no user's is counted in one of a few shared rows, as a user's is in its own: it gets the
-same answers after the same time, and the table does not grow by it.
+what is locked costs one read. A name that is no user's is counted as a user's is: it gets the same answers after the same time. Rows of
+such names, and of addresses, are so many at most, and those that failed longest ago go first.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from vault.timebase import US, format_us
 FIRST_LOCK_US: Final = 2 * US
 LONGEST_LOCK_US: Final = 15 * 60 * US
 MAX_ADDRESSES: Final = 4_096
-STRANGERS: Final = 64
-"""Rows that all names share which are no user's."""
+MAX_STRANGERS: Final = 4_096
+"""Names that are no user's. Few rows that they share would be fewer, but then a name that is locked at its first try is nobody's."""
 
 _ROW: Final = struct.Struct("<BIQQ")
 _VERSION: Final = 1
+_USER, _STRANGER, _ADDRESS = b"u", b"x", b"a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,8 @@ class Attempts:
             self._refuse(txn, charge)
             now_us = self._clock.now_us()
             for key, rule in charge.rows:
-                if key.startswith(b"a") and txn.get(Table.ATTEMPTS, key) is None:
-                    _make_room(txn, now_us)
+                if not key.startswith(_USER) and txn.get(Table.ATTEMPTS, key) is None:
+                    _make_room(txn, key[:1], rule, now_us)
                 txn.put(Table.ATTEMPTS, key, _pack(_tally(txn, key).charged(rule, now_us)))
         return charge
 
@@ -173,14 +174,15 @@ def _pack(tally: Tally) -> bytes:
     return _ROW.pack(_VERSION, tally.failures, tally.last_us, tally.until_us)
 
 
-def _make_room(txn: WriteTxn, now_us: int) -> None:
-    """Before an address gets a row. Those that are forgotten go; where none is, the quarter that failed longest ago."""
-    if txn.entries(Table.ATTEMPTS) < MAX_ADDRESSES:
+def _make_room(txn: WriteTxn, kind: bytes, rule: Rule, now_us: int) -> None:
+    """Before an address or a stranger gets a row. Those that are forgotten go; where none is, the quarter that failed longest ago."""
+    most = MAX_ADDRESSES if kind == _ADDRESS else MAX_STRANGERS
+    if txn.entries(Table.ATTEMPTS) < most:
         return
-    rows = [(key, _tally(txn, key)) for key, _ in txn.scan(Table.ATTEMPTS, b"a/", b"a0")]
-    if len(rows) < MAX_ADDRESSES:
+    rows = [(key, _tally(txn, key)) for key, _ in txn.scan(Table.ATTEMPTS, kind + b"/", kind + b"0")]
+    if len(rows) < most:
         return
-    gone = [key for key, tally in rows if tally.is_forgotten(BY_ADDRESS, now_us)]
+    gone = [key for key, tally in rows if tally.is_forgotten(rule, now_us)]
     if not gone:
         rows.sort(key=lambda row: row[1].last_us)
         gone = [key for key, _ in rows[: len(rows) // 4]]
@@ -190,9 +192,8 @@ def _make_room(txn: WriteTxn, now_us: int) -> None:
 
 def _name_key(name: str, *, known: bool) -> bytes:
     if known:
-        return b"u/" + name.encode()
-    digest = hashlib.blake2s(name.encode("utf-8", "replace")).digest()
-    return b"x/" + bytes([digest[0] % STRANGERS])
+        return _USER + b"/" + name.encode()
+    return _STRANGER + b"/" + hashlib.blake2s(name.encode("utf-8", "replace"), digest_size=16).digest()
 
 
 def _address_key(address: str) -> bytes:
@@ -200,7 +201,7 @@ def _address_key(address: str) -> bytes:
     try:
         found = plain_address(address)
     except ValueError:
-        return b"a/"
+        return _ADDRESS + b"/"
     if isinstance(found, ipaddress.IPv6Address):
         found = ipaddress.ip_network((found, 64), strict=False).network_address
-    return b"a/" + str(found).encode()
+    return _ADDRESS + b"/" + str(found).encode()

@@ -16,7 +16,7 @@ from argon2 import Parameters
 from argon2.low_level import Type
 
 from access.people import passwords
-from access.people.attempts import BY_ADDRESS, BY_NAME, LONGEST_LOCK_US, MAX_ADDRESSES, STRANGERS, Attempts
+from access.people.attempts import BY_ADDRESS, BY_NAME, LONGEST_LOCK_US, MAX_ADDRESSES, MAX_STRANGERS, Attempts
 from access.people.login import change_password, operator, sign_in
 from access.people.model import Principal, Role
 from access.people.people import People
@@ -243,7 +243,8 @@ def test_ten_thousand_wrong_passwords_and_tokens_cost_few_hashes_few_rows_and_fe
     for number in range(10_000):
         with pytest.raises(Refusal):
             sign_in(people, attempts, people.clock, token=f"svt-{number:012x}-{'0' * 64}", address="10.95.0.1")
-    assert attempts.rows() <= STRANGERS + 1 + 5
+    # A row for each name that was looked at, and for each address.
+    assert attempts.rows() <= hashed.call_count + 5
     with vault.environment.read() as txn:
         assert txn.entries(Table.OUTBOX) - told < 30
     vault.clock.advance(LONGEST_LOCK_US)
@@ -279,6 +280,17 @@ def test_guesses_side_by_side_are_all_counted_and_few_are_hashed_at_a_time(peopl
     assert sorted(codes) == ["credentials"] * BY_NAME.free + ["locked"] * (40 - BY_NAME.free)
     assert looked_at == BY_NAME.free
     assert most <= passwords.AT_ONCE
+
+
+def test_names_without_number_take_a_bounded_number_of_rows_and_none_of_a_users(people: People, attempts: Attempts) -> None:
+    for _ in range(BY_NAME.free):
+        guess(people, attempts, "li", address="10.92.0.1")
+    with mock.patch("access.people.attempts.MAX_STRANGERS", 50):
+        for number in range(200):
+            guess(people, attempts, f"nobody-{number}", address=f"10.91.{number // 20}.1")
+            assert attempts.rows() <= 50 + 1 + 11
+    assert guess(people, attempts, "li", PASSWORD) == "locked"
+    assert MAX_STRANGERS < 10_000
 
 
 def test_addresses_without_number_take_a_bounded_number_of_rows(people: People, attempts: Attempts) -> None:
