@@ -5,6 +5,7 @@ Entries and checkpoints are `vault.ledger.verify`'s.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -111,13 +112,23 @@ def _span(span: Span) -> str:
 
 def _longest(statements: tuple[SignedStatement, ...], wrong: list[str]) -> Succession | None:
     """Of the first statements as many as are proven."""
-    for count in range(len(statements), 0, -1):
+
+    def proven(count: int) -> Succession | str:
         try:
             return succession_of(statements[0].statement.origin, statements[:count])
         except Damaged as error:
-            if count == len(statements):
-                wrong.append(str(error))
-    return None
+            return str(error)
+
+    if not statements:
+        return None
+    found = proven(len(statements))
+    if isinstance(found, Succession):
+        return found
+    wrong.append(found)
+    # One that is not proven spoils all behind it, so the last good one is found by halving.
+    good = bisect.bisect_left(range(1, len(statements)), True, key=lambda count: isinstance(proven(count), str))
+    whole = proven(good) if good else None
+    return whole if isinstance(whole, Succession) else None
 
 
 def _told_in(folder: Path) -> tuple[SignedStatement, ...]:

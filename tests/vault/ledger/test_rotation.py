@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import multiprocessing
-import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.support.keychains import statement
+from tests.support.killing import killed_at
 from tests.support.ledgers import all_ids, append_without_end, entries, fill, new_ledger
 from vault.errors import Damaged, NotFound, Refused
 from vault.ledger.checkpoint import Checkpoint, parse_note, split_notes
@@ -118,35 +116,6 @@ def test_a_ledger_without_an_entry_needs_no_other_key(tmp_path: Path) -> None:
         new_ledger(tmp_path / "none").succession()
 
 
-def killed_at(count: int, work: Callable[[], object]) -> bool:
-    """Run `work` in a process that is killed at its step `count` of the file system; whether it came so far."""
-    pid = os.fork()
-    if pid == 0:
-        left = [count]
-
-        def stepped(name: str) -> Any:
-            real = getattr(os, name)
-
-            def step(*arguments: Any, **named: Any) -> Any:
-                if left[0] == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left[0] -= 1
-                return real(*arguments, **named)
-
-            return mock.patch.object(os, name, step)
-
-        code = 1
-        with contextlib.suppress(BaseException), contextlib.ExitStack() as stack:
-            for name in ("pwritev", "fsync", "fdatasync", "rename", "link", "unlink", "ftruncate", "truncate"):
-                stack.enter_context(stepped(name))
-            work()
-            code = 0
-        os._exit(code)
-    status = os.waitpid(pid, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
-
-
 @pytest.mark.parametrize("lost", [False, True], ids=["rotated", "replaced"])
 def test_a_kill_at_any_step_leaves_a_ledger_that_goes_on(ledger: Ledger, first: FileSigner, tmp_path: Path, lost: bool) -> None:
     if lost:
@@ -211,6 +180,18 @@ def test_others_append_while_keys_follow_each_other(ledger: Ledger) -> None:
     assert findings(mine) == []
 
 
+def test_a_bad_statement_among_many_is_found_soon_and_what_was_before_it_still_counts(ledger: Ledger) -> None:
+    for number in range(12):
+        ledger.rotate(BY, WHY)
+        ledger.append(entries(10 + number, 11 + number))
+    statements = ledger.succession().statements
+    text = (ledger.folder / "keys").read_text()
+    (ledger.folder / "keys").write_text(text.replace(statements[7].note, statements[7].note.replace(WHY, "没有原因")))
+    [finding] = findings(ledger)
+    assert finding.what is What.SUCCESSION
+    assert "statement of succession 8 is forged" in finding.message
+
+
 def remove(ledger: Ledger) -> None:
     (ledger.folder / "keys").unlink()
 
@@ -235,6 +216,23 @@ def forge(ledger: Ledger) -> None:
 def cut(ledger: Ledger) -> None:
     raw = (ledger.folder / "keys").read_bytes()
     (ledger.folder / "keys").write_bytes(raw[:-100])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@given(data=st.data())
+def test_a_flipped_bit_of_a_statement_is_found(ledger: Ledger, data: st.DataObject) -> None:
+    path = ledger.folder / "keys"
+    if not path.exists():
+        ledger.rotate(BY, WHY)
+        ledger.append(entries(10, 11))
+    good = path.read_bytes()
+    raw = bytearray(good)
+    bit = data.draw(st.integers(0, len(raw) * 8 - 1))
+    raw[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(raw)
+    found = findings(ledger)
+    path.write_bytes(good)
+    assert {one.what for one in found} == {What.SUCCESSION}
 
 
 @pytest.mark.parametrize("harm", [remove, remove_last, remove_first, reorder, forge, cut])

@@ -5,20 +5,28 @@ Everything that touches the library is done in processes of its own, as other pr
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from tests.support.killing import elsewhere, killed_at
+from tests.support.ledgers import entries
 from tests.support.tokens import PIN, Token, new_token
 from tests.support.tools import need
 from tests.test_house import ROOT
+from vault.ledger.ledger import Ledger
 from vault.ledger.succession import parse_succession, trusted_from
+from vault.ledger.verify import verify
 from vault.signing.ed25519 import PublicKey
+from vault.signing.keys import Keys
 
 
 @pytest.fixture
@@ -182,3 +190,35 @@ def test_a_pin_that_others_may_read_is_refused(token: Token, tmp_path: Path) -> 
     (tmp_path / "own.toml").write_text(token.toml)
     [told] = run(token, data, ["--config", str(tmp_path / "own.toml"), "init"], code=4)
     assert "chmod 600" in told
+
+
+def test_a_kill_while_a_ledger_moves_onto_a_token_leaves_one_that_goes_on(token: Token, tmp_path: Path) -> None:
+    """The library is used in forked processes only, each new to it; this one never loads it."""
+    made = Ledger(tmp_path / "made" / "ledger", tmp_path / "made" / "keys" / "ledger.key")
+    (tmp_path / "made" / "keys").mkdir(parents=True)
+    made.append(entries(0, 3))
+    shutil.copytree(token.folder, tmp_path / "made" / "hsm")
+    steps = 0
+    killed = True
+    while killed:
+        copy = tmp_path / f"copy-{steps}"
+        shutil.copytree(tmp_path / "made", copy)
+        conf = copy / "hsm" / "softhsm2.conf"
+        conf.write_text(conf.read_text().replace(str(token.folder), str(copy / "hsm")))
+        tried = Ledger(copy / "ledger", Keys(copy / "keys" / "ledger.key", token.settings()))
+
+        def go_on(tried: Ledger = tried, copy: Path = copy) -> None:
+            tried.append(entries(3, 5))
+            if not tried.succession().statements:
+                tried.rotate("operator@test", "again")
+                tried.append(entries(5, 6))
+            assert verify(tried.folder, tried.keys).findings == []
+            # One pair, however often it was tried.
+            assert [one.place for one in tried.keys.held()] == ["the token vault-9901"]
+            assert not (copy / "keys" / "ledger.key").exists()
+
+        with mock.patch.dict(os.environ, {"SOFTHSM2_CONF": str(conf)}):
+            killed = killed_at(steps, functools.partial(tried.rotate, "operator@test", "onto the token"))
+            elsewhere(go_on)
+        steps += 1
+    assert steps > 10
