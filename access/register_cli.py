@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from retention.inspect_words import Words
     from vault.grant import Refusal
     from vault.ledger.canonical import Value
+    from vault.ledger.entry import Entry
 
 _DAYS: Final = 30
 FORMATS: Final = ("csv", "parquet", "html")
@@ -59,6 +60,7 @@ class Asked:
     camera: str | None
     case: str
     still_open: bool
+    unindexed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,6 @@ class Found:
     wanted: Wanted
     rows: Iterator[Row]
     names: dict[int, str]
-    size: int
 
 
 def chosen(command: _F) -> _F:
@@ -88,6 +89,7 @@ def chosen(command: _F) -> _F:
         click.option("--camera", help="Of this camera: an id, or '#NUMBER'."),
         click.option("--case", default="", help="In this case."),
         click.option("--open", "still_open", is_flag=True, help="Only what has not ended."),
+        click.option("--unindexed", is_flag=True, help="Read every entry of the ledger instead of an index over it."),
     )  # fmt: skip
 
     @functools.wraps(command)
@@ -181,10 +183,14 @@ def _looking(session: Session, asked: Asked, what: str) -> Iterator[Found]:
             _note_refusal(node, principal, asked, span, refusal)
             raise
         register = Register(node.environment, node.ledger)
-        with progress(session, "reading the ledger") as line:
-            size = register.fill(line.advance)
         names = {int(camera.number): str(camera.id) for camera in node.cameras.list(removed=True)}
-        yield Found(node, principal, span, wanted, rows(register.deeds(span, wanted.unit), wanted), names, size)
+        with progress(session, "reading the ledger") as line:
+            if asked.unindexed:
+                deeds: Iterator[list[Entry]] = iter(list(register.unindexed(span, wanted.unit, line.advance)))
+            else:
+                register.fill(line.advance)
+                deeds = register.deeds(span, wanted.unit)
+        yield Found(node, principal, span, wanted, rows(deeds, wanted), names)
 
 
 def _default_from(node: Node) -> int:
@@ -213,10 +219,22 @@ def _written(session: Session, found: Found, rows: list[Row], form: str, languag
     said = {"person": wanted.person, "case": wanted.case, "camera": "", "user": wanted.user, "open": "yes" * wanted.still_open}
     said["camera"] = "" if wanted.camera is None else found.names.get(wanted.camera, f"#{wanted.camera}")
     book = Book(
-        rows, found.asked, wanted.unit or "", ", ".join(f"{name}: {value}" for name, value in said.items() if value),
+        rows, found.asked, _unit_name(found.node, wanted.unit), ", ".join(f"{name}: {value}" for name, value in said.items() if value),
         session.now_us, found.principal.actor, *basis,
     )  # fmt: skip
     return page(book, found.names, found.node.config.retention.zone, language).encode()
+
+
+def _unit_name(node: Node, unit: str | None) -> str:
+    """As people know it: its id and its name."""
+    from access.people.people import People
+    from vault.errors import NotFound
+
+    if not unit:
+        return ""
+    with suppress(NotFound, UsageError):
+        return f"{unit} {People(node.registry, node.clock).unit(unit).name}".strip()
+    return unit
 
 
 def _note_export(found: Found, data: bytes, rows: int) -> None:

@@ -189,7 +189,7 @@ class Forwarder:
 
     def _load(self, begin: int, newest: SignedCheckpoint) -> _Load:
         """The next entries, and the newest checkpoint if it covers no others, on a connection."""
-        stream = self._idle or self._connect()
+        self._idle = stream = self._idle or self._connect()
         end, size, size_bytes = begin, newest.checkpoint.size, 0
         for entry in islice(self._ledger.entries(begin), MAX_ENTRIES):
             for message in entry_messages(entry, self._message_bytes):

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from vault.ledger.verify import Anchor, Report
 
 
+MAX_KEPT = 1_000
+"""Of the checkpoints in a file from elsewhere, the newest so many are compared."""
+
+
 @click.group()
 def ledger() -> None:
     """The audit ledger: who did what, when, provably."""
@@ -154,7 +158,8 @@ def _anchors_in(path: Path, ledger: Ledger) -> list[Anchor]:
     found = [one for one in notes_in(text) if newest is None or one.checkpoint.origin == newest.checkpoint.origin]
     if not found:
         raise NotFound(f"{path}: holds no checkpoint of this ledger")
-    return [Anchor(str(path), one.note) for one in found]
+    newest_last = sorted(found, key=lambda one: one.checkpoint.size)
+    return [Anchor(str(path), one.note) for one in newest_last[-MAX_KEPT:]]
 
 
 def _print(report: Report, anchors: int, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from index.environment import Environment, ReadTxn, Table, WriteTxn
-from vault.errors import Damaged
+from vault.errors import Busy, Damaged
 from vault.files import store_error
 from vault.ledger.entry import Entry, Kind
 from vault.ledger.journal import Line, entries_at, entry_at, lines_from
@@ -93,12 +93,18 @@ class Register:
     def deeds(self, asked: Interval, unit: str | None = None) -> Iterator[list[Entry]]:
         """Each deed's entries, in the order in which they were asked for; `asked`: when that was. Call `fill` before.
 
-        Raises Damaged where a line of the ledger is not the one that was taken in; then the next `fill` begins anew.
+        Raises Damaged where a line of the ledger is not the one that was taken in; then the next `fill` begins anew. Busy while
+        another process makes it anew.
         """
         key = b"t" if unit is None else b"u" + _unit_key(unit)
         begin, end = key + _WHEN.pack(max(0, asked.start_us), 0), key + _WHEN.pack(max(0, asked.end_us), 0)
+        covered = -1
         while True:
             with self._env.read() as txn:
+                known = _known(txn)
+                if (known is None and txn.entries(Table.REGISTER)) or (known[0] if known else 0) < covered:
+                    raise Busy("the register's index is being made anew by another process; ask again")
+                covered = known[0] if known else 0
                 page = []
                 for raw, value in txn.scan(Table.REGISTER, begin, end):
                     when = raw[-_WHEN.size :]
@@ -112,6 +118,19 @@ class Register:
             if len(page) < _PAGE:
                 return
             begin = page[-1][0] + b"\0"
+
+    def unindexed(self, asked: Interval, unit: str | None = None, tell: Tell = lambda seen: None) -> Iterator[list[Entry]]:
+        """The same from every entry of the ledger, in memory: for whoever does not trust the index."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self._ledger.entries():
+            tell(1)
+            if (deed := deed_of(entry)) is not None and len(steps := found.setdefault(deed, [])) < MAX_DEED_ENTRIES:
+                steps.append(entry)
+        chosen = [
+            steps for steps in found.values()
+            if asked.start_us <= steps[0].time_us < asked.end_us and unit in (None, unit_of(steps[0]))
+        ]  # fmt: skip
+        yield from sorted(chosen, key=lambda steps: (steps[0].time_us, steps[0].sequence))
 
     def _read(self, values: list[bytes]) -> Iterator[list[Entry]]:
         """The entries of some deeds. They lie almost in the order of their sequences, but a deed may go on for months."""
@@ -130,11 +149,14 @@ class Register:
             raise store_error(f"reading the ledger {self._ledger.folder}", error) from error
 
     def forget(self) -> None:
-        """Drop all of it: the next `fill` reads the whole ledger."""
+        """Drop all of it: the next `fill` reads the whole ledger. Several processes may do so at once, and one fill meanwhile."""
         with self._env.write("forget register", frees=True) as txn:
             txn.delete(Table.META, _META)
         while True:
             with self._env.write("forget register", frees=True) as txn:
+                if _known(txn) is not None:
+                    # Somebody has found it empty and begun anew.
+                    return
                 keys = []
                 for key, _ in txn.scan(Table.REGISTER):
                     keys.append(key)
@@ -176,8 +198,8 @@ class Register:
         assert last is not None
         with self._env.write("fill register") as txn:
             known = _known(txn)
-            if (known[0] if known else 0) != filled:
-                # Somebody else was faster.
+            if (known[0] if known else 0) != filled or (known is None and txn.entries(Table.REGISTER)):
+                # Somebody else was faster, or is about to empty it.
                 return 0
             for entry, offset in taken:
                 _take(txn, entry, offset)

@@ -58,6 +58,7 @@ def test_the_list_is_chosen_by_each_option(made: Path, capsys: pytest.CaptureFix
     assert listed(made, capsys) == ["a", "b", "c"]
     assert listed(made, capsys, "--unit", "unit-1") == ["a", "c"]
     assert listed(made, capsys, "--open") == ["b"]
+    assert listed(made, capsys, "--unindexed", "--unit", "unit-1") == ["a", "c"]
     assert listed(made, capsys, "--camera", "gate-1") == ["a", "b"]
     assert listed(made, capsys, "--case", "other") == []
     assert listed(made, capsys, "--person", "9901001", "--limit", "1") == ["c"]
@@ -158,7 +159,7 @@ def test_a_unit_prints_its_own_book(users: Path, tmp_path: Path) -> None:
     out = tmp_path / "book.html"
     assert run(users, "register", "export", "--as", "li", "-o", str(out), *FROM) == 0
     text = out.read_text()
-    assert "<bdi>unit-1</bdi>" in text
+    assert "<bdi>unit-1 Road office</bdi>" in text
     assert "unit-2" not in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -16,7 +17,7 @@ from index.register import Register
 from tests.support.deeds import START_US, step
 from tests.support.index_processes import MAP_BYTES
 from tests.support.ledgers import entry, new_ledger, small_files
-from vault.errors import Damaged
+from vault.errors import Busy, Damaged
 from vault.ledger.entry import Kind, NewEntry
 from vault.ledger.ledger import Ledger
 from vault.timebase import US, Interval
@@ -83,11 +84,12 @@ def test_it_finds_what_a_look_at_every_entry_finds(
                 register.fill()
             asked = Interval(START_US + 100 * US, START_US + 300 * US)
             found = ids(register, asked, "unit-1")
+            scanned = [[one.id for one in deed] for deed in register.unindexed(asked, "unit-1")]
         every = [
             one for one in ledger.entries()
             if one.kind == "export" and one.subject["unit"] == "unit-1" and asked.start_us <= one.time_us < asked.end_us
         ]  # fmt: skip
-    assert found == [[one.id] for one in sorted(every, key=lambda one: (one.time_us, one.sequence))]
+    assert found == scanned == [[one.id] for one in sorted(every, key=lambda one: (one.time_us, one.sequence))]
 
 
 def test_filling_that_was_cut_short_goes_on(ledger: Ledger, environment: Environment) -> None:
@@ -137,3 +139,31 @@ def test_a_line_that_was_edited_is_not_shown(ledger: Ledger, environment: Enviro
     file.write_bytes(file.read_bytes().replace(b'"sequence":0', b'"sequence":7'))
     with pytest.raises(Damaged, match="ledger verify"):
         list(register.deeds(EVER))
+
+
+def test_several_that_empty_fill_and_read_it_at_once_lose_nothing(ledger: Ledger, environment: Environment) -> None:
+    for first in range(0, 400, 100):
+        ledger.append([step(f"d{at}", Outcome.ASKED, START_US + at) for at in range(first, first + 100)])
+    every = [[f"d{at}"] for at in range(400)]
+    wrong: list[object] = []
+
+    def work(number: int) -> None:
+        register = Register(environment, ledger)
+        for _ in range(15):
+            if number == 0:
+                register.forget()
+            try:
+                found = ids(register)
+            except Busy:
+                continue
+            if found != every:
+                wrong.append(len(found))
+
+    with mock.patch("index.register._BATCH", 20), mock.patch("index.register._PAGE", 30):
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not wrong
+    assert ids(Register(environment, ledger)) == every

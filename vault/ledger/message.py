@@ -22,7 +22,7 @@ CHECKPOINT: Final = "CHECKPOINT"
 HEAD_BYTES: Final = 1024
 """More than what stands before the text of any message of these."""
 
-MAX_KEPT_BYTES: Final = 256 * 1024 * 1024
+MAX_KEPT_BYTES: Final = 64 * 1024 * 1024
 """Of a log that checkpoints are looked for in."""
 
 _NOTE = re.compile(r'\{"note": ?"((?:[^"\\]|\\.){1,2048})"\}')
