@@ -42,6 +42,8 @@ def show(session: Session, qr: str | None, force: bool, as_json: bool) -> None:
 
     if qr is not None and not (qr == "terminal" or qr.endswith((".svg", ".png"))):
         raise UsageError(f"--qr {qr[:80]!r} is neither a file that ends in .svg or .png nor the word terminal")
+    if qr == "terminal" and as_json:
+        raise UsageError("--qr terminal and --json would both be on standard output; say one of them")
     with open_session(session) as node:
         found = node.ledger.succession()
         try:
@@ -135,17 +137,20 @@ def _tell(node: Node, signed: SignedStatement) -> None:
     from index.ledger_anchor import keep_anchor, keep_succession
     from vault.signing.signer import grouped
 
-    one = signed.statement
-    click.echo(
-        f"from entry {one.size} on the ledger is signed by {grouped(one.new.fingerprint)}, in {plain(node.ledger.signer().place)}"
-    )
-    click.echo(BACKUP)
+    one, waits = signed.statement, ""
     if (newest := node.ledger.newest()) is not None:
         keep_anchor(node.environment, newest)
     try:
         keep_succession(node.store, node.ledger.succession())
     except StoreError as error:
-        click.echo(f"the store was not told, the recorder does it later: {plain(str(error))}", err=True)
+        waits = str(error)
+    finally:
+        # Behind the rest, which a reader of the output that went away must not prevent; and said in any case.
+        place = plain(node.ledger.signer().place)
+        click.echo(f"from entry {one.size} on the ledger is signed by {grouped(one.new.fingerprint)}, in {place}")
+        click.echo(BACKUP)
+    if waits:
+        click.echo(f"the store was not told, the recorder does it later: {plain(waits)}", err=True)
 
 
 def _earlier(signed: SignedStatement) -> dict[str, object]:

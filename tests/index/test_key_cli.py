@@ -64,6 +64,7 @@ def test_the_public_key_is_shown_as_text_and_as_a_code_that_is_read_as_it(
     assert run(made, "key", "show", "--qr", "terminal") == 0
     assert "▀" in capsys.readouterr().out
     assert run(made, "key", "show", "--qr", str(tmp_path / "key.gif")) == 2
+    assert run(made, "key", "show", "--qr", "terminal", "--json") == 2
     found = shown(made, capsys, "key", "show")
     assert (found["public_pem"], found["fingerprint"], found["earlier"]) == (pem, public.fingerprint, [])
     assert secret not in f"{text}{found}"
