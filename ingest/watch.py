@@ -45,6 +45,8 @@ class Watch:
         self._hours = Hours(node.environment)
         self._clocks = CameraClockWatch(node.environment, node.clock)
         self._seen: dict[CameraNumber, int] = {}
+        self._still: dict[CameraNumber, int] = {}
+        """Since when, by the monotonic clock, no worker records the camera."""
         self._lost: dict[CameraHour, HourFigures] = {}
         self._lost_due_us = 0
         self._stop = threading.Event()
@@ -66,14 +68,22 @@ class Watch:
 
     def run_once(self) -> None:
         """Begin and end the alarms of silent cameras. Raises what the index raises."""
-        now_us = self._node.clock.now_us()
+        now_us, mono_us = self._node.clock.now_us(), self._node.clock.mono_us()
         silent: dict[CameraNumber, str] = {}
-        wanted = self._keeper.wanted
+        wanted, running = self._keeper.wanted, self._running()
+        self._still = {
+            number: self._still.get(number, mono_us)
+            for number in wanted
+            if (status := running.get(number)) is None or not status.recording
+        }
         for number, want in wanted.items():
             gap = self._catalog.lasting_gap(number)
             if gap is not None and now_us - gap.start_us >= self._silent_us:
                 # No figure that grows: a message that changes is a row that is written.
                 silent[number] = f"{want.camera.id}: {gap.reason}"
+            elif mono_us - self._still.get(number, mono_us) >= self._silent_us:
+                # Rows of a clock that was far ahead say that the gap is yet to come; the monotonic clock knows better.
+                silent[number] = f"{want.camera.id}: {gap.reason if gap else 'no footage'}"
         self._tell(silent)
 
     def _tell(self, silent: Mapping[CameraNumber, str]) -> None:

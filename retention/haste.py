@@ -1,7 +1,7 @@
 """Whether a run of retention is due because room runs out, and not because its time has come. Looks; deletes nothing itself.
 
 It asks the store's room and, where the spool has a file system of its own, that one's: what is past its minimum may wait in either.
-What follows at which room: `vault.room`. A run is asked for when there is something that could go; what a hold keeps could not, and
+But only the store's takes the grace away, since what goes is mostly there. What follows at which room: `vault.room`. A run is asked for when there is something that could go; what a hold keeps could not, and
 looks the same from here, so while room is low there is a run a minute and not one a look.
 """
 
@@ -33,16 +33,16 @@ class Haste:
 
     def pressed(self) -> bool:
         """Whether what is doomed is to go without its grace."""
-        return any(room.below(HASTE_PERCENT) for room in self._rooms())
+        room = room_of(self._node)
+        return room is not None and room.below(HASTE_PERCENT)
 
     def due(self, mono_us: int, trusted_us: int | None) -> bool:
         """Whether a run is to begin now. `trusted_us`: the time, None while it is not confirmed. Raises what the index raises."""
         if mono_us < self._look_us or trusted_us is None:
             return False
         self._look_us = mono_us + LOOK_US
-        rooms = self._rooms()
-        was, self._pressed = self._pressed, any(room.below(HASTE_PERCENT) for room in rooms)
-        if not any(room.below(RUN_PERCENT) for room in rooms):
+        was, self._pressed = self._pressed, self.pressed()
+        if not any(room.below(RUN_PERCENT) for room in self._rooms()):
             return False
         # That the grace is over all at once is news; otherwise the last run has done what it could.
         if (mono_us < self._again_us and (was or not self._pressed)) or not self._has_work(trusted_us):

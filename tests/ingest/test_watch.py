@@ -10,18 +10,27 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from index.alarms import Alarms
+from index.cameras import NewCamera
 from index.duties import Duties
+from ingest.messages import CameraStatus
 from ingest.metrics import serving
+from ingest.watch import Watch
+from tests.support.indexing import DAY_US, T0
 from tests.support.node import wait_until
 from tests.support.receivers import free_port, rsyslog, webhook
+from tests.support.retaining import open_kept
 from tests.support.station import SMALL, Station
 from tests.support.tools import need
 from vault.errors import StoreError
+from vault.timebase import US
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -49,6 +58,32 @@ def recorder(made: Station, config: str) -> Iterator[None]:
         finally:
             process.terminate()
             process.wait(40)
+
+
+def test_a_gap_that_a_wrong_clock_put_into_the_future_hides_no_silence(tmp_path: Path) -> None:
+    with open_kept(tmp_path / "data") as kept:
+        kept.node.sites.ensure_default()
+        camera = kept.node.cameras.add(NewCamera("gate", "rtsp://192.0.2.1/stream"))
+        kept.node.catalog.open_gap(camera.number, T0 + 1_000 * DAY_US, "recorder stopped")
+        keeper = cast("Any", SimpleNamespace(wanted={camera.number: SimpleNamespace(camera=camera)}))
+        recording = CameraStatus(1, True, T0, 1, 0, "")
+        running = {camera.number: recording._replace(recording=False)}
+        watch = Watch(kept.node, keeper, lambda: running)
+
+        def silent(seconds: float) -> bool:
+            kept.clock.advance(round(seconds * US))
+            watch.run_once()
+            return [alarm.kind for alarm in Alarms(kept.node.environment).lasting()] == ["camera silent"]
+
+        assert not silent(0)
+        assert not silent(29)
+        assert silent(1)
+        running[camera.number] = recording
+        assert not silent(1)
+        del running[camera.number]
+        assert not silent(1)
+        assert not silent(29)
+        assert silent(1)
 
 
 def test_a_silent_camera_is_an_alarm_that_is_told_with_its_end_and_the_figures_show_both(tmp_path: Path) -> None:

@@ -141,3 +141,18 @@ def test_a_bucket_without_a_configured_capacity_is_never_in_haste(tmp_path: Path
     config = Config(store=Store(kind="s3", endpoint="http://127.0.0.1:9", bucket="footage"))
     with open_kept(tmp_path / "data", SystemClock().now_us(), config) as kept:
         assert room_of(kept.node) is None
+
+
+def test_a_full_disk_of_the_spool_alone_asks_for_a_run_and_leaves_the_grace(disk: Path, tmp_path: Path) -> None:
+    config = Config(store=Store(path=str(tmp_path / "elsewhere")))
+    (tmp_path / "elsewhere").mkdir()
+    with open_kept(disk / "data", SystemClock().now_us(), config) as kept:
+        service = Retention(kept.node, threading.Event())
+        put(kept, OLD, 3)
+        if (room := room_of(kept.node)) is None or room.below(16):
+            pytest.skip("the disk of the tests is nearly full itself")
+        assert not service.hurries(60 * US)
+        leave(disk, SIZE_BYTES // 50)
+        assert service.hurries(70 * US)
+        report = service.run_once()
+        assert (report.doomed, report.deleted.segments) == (3, 0)
