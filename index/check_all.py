@@ -19,6 +19,7 @@ from index.check import (
 from index.check_ledger import check_ledger
 from index.check_objects import Level, ObjectCheck, Sample
 from index.growing import growing_intervals
+from index.looks import check_looks
 from index.node import Node
 
 
@@ -47,3 +48,4 @@ def all_findings(node: Node, depth: Depth, progress: Progress = no_progress) -> 
         environment, now_us, lambda number: growing_intervals(environment, node.spool, number, now_us), progress
     )
     yield from check_ledger(environment, node.ledger, node.store, now_us, progress)
+    yield from check_looks(environment, node.ledger, progress)

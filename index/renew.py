@@ -9,6 +9,7 @@ from contextlib import closing
 
 from index.environment import Environment
 from index.erased import ErasedSegments
+from index.looks import close_lost
 from index.rebuild import Rebuilt, can_go_on, rebuild
 from vault.clock import Clock
 from vault.config import Config
@@ -36,11 +37,14 @@ def renew(
             with Spool(folder.spool) as spool, closing(open_store(folder.path, config.store, clock)) as store:
                 if not can_go_on(fresh, store, origin, config.index.map_bytes):
                     shutil.rmtree(fresh)
+                ledger = Ledger(folder.ledger, folder.signing_keys(config), clock)
                 result = rebuild(
                     store, spool, fresh, progress,
-                    hash_bytes=hash_bytes, map_bytes=config.index.map_bytes, clock=clock, origin=origin,
-                    erased=ErasedSegments(Ledger(folder.ledger, folder.signing_keys(config), clock)),
+                    hash_bytes=hash_bytes, map_bytes=config.index.map_bytes, clock=clock, origin=origin, erased=ErasedSegments(ledger),
                 )  # fmt: skip
+            with Environment(fresh, config.index.map_bytes, clock, create=False) as environment:
+                # Cut short here, the same entries are recorded again, and the ledger takes each id once.
+                close_lost(environment, ledger, clock.now_us())
             if folder.index.exists():
                 shutil.rmtree(old, ignore_errors=True)
                 os.rename(folder.index, old)
