@@ -74,6 +74,8 @@ class Register:
     def __init__(self, environment: Environment, ledger: Ledger) -> None:
         self._env = environment
         self._ledger = ledger
+        self._covered = 0
+        """Entries that the last `fill` saw taken in."""
 
     def fill(self, tell: Tell = lambda seen: None, rounds: int | None = None) -> int:
         """Take in what the ledger has signed since the last time; returns how many entries it covers then. Cut short anywhere it
@@ -88,6 +90,7 @@ class Register:
                 rounds = None if rounds is None else rounds - 1
         except OSError as error:
             raise store_error(f"reading the ledger {self._ledger.folder}", error) from error
+        self._covered = size
         return size
 
     def deeds(self, asked: Interval, unit: str | None = None) -> Iterator[list[Entry]]:
@@ -98,13 +101,11 @@ class Register:
         """
         key = b"t" if unit is None else b"u" + _unit_key(unit)
         begin, end = key + _WHEN.pack(max(0, asked.start_us), 0), key + _WHEN.pack(max(0, asked.end_us), 0)
-        covered = -1
         while True:
             with self._env.read() as txn:
                 known = _known(txn)
-                if (known is None and txn.entries(Table.REGISTER)) or (known[0] if known else 0) < covered:
+                if (known[0] if known else 0) < self._covered:
                     raise Busy("the register's index is being made anew by another process; ask again")
-                covered = known[0] if known else 0
                 page = []
                 for raw, value in txn.scan(Table.REGISTER, begin, end):
                     when = raw[-_WHEN.size :]

@@ -149,7 +149,7 @@ def test_several_that_empty_fill_and_read_it_at_once_lose_nothing(ledger: Ledger
 
     def work(number: int) -> None:
         register = Register(environment, ledger)
-        for _ in range(15):
+        for _ in range(8):
             if number == 0:
                 register.forget()
             try:
