@@ -31,7 +31,8 @@ class Keys:
 
     first: Path
     settings: Signing = field(default_factory=Signing)
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    """Shown by nothing: a key may be in it."""
 
     def find(self, fingerprint: str) -> Signer:
         """The key of this fingerprint, or of one that begins so.

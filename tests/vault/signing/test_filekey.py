@@ -10,6 +10,7 @@ import pytest
 from tests.support.tools import need
 from vault.config import Signing
 from vault.errors import Damaged, NotFound, Refused, UsageError
+from vault.ledger.ledger import Ledger
 from vault.signing.ed25519 import PrivateKey, PublicKey
 from vault.signing.filekey import create_signer, environment_signer, read_signer
 from vault.signing.keys import Keys
@@ -83,7 +84,9 @@ def test_a_key_of_another_kind_or_under_a_password_is_refused(tmp_path: Path) ->
 def test_nothing_that_prints_a_signer_shows_its_key(tmp_path: Path) -> None:
     signer = create_signer(tmp_path / "ledger.key")
     secret = (tmp_path / "ledger.key").read_text().splitlines()[1]
-    shown = f"{signer} {signer!r} {signer.place} {Keys(tmp_path / 'ledger.key')} {PrivateKey.generate()!r}"
+    keys = Keys(tmp_path / "ledger.key", Signing(environment="KEY"), {"KEY": (tmp_path / "ledger.key").read_text()})
+    ledger = Ledger(tmp_path / "ledger", keys)
+    shown = f"{signer} {signer!r} {signer.place} {keys} {keys!r} {keys.held()} {ledger!r} {PrivateKey.generate()!r}"
     assert secret not in shown
 
 
