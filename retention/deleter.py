@@ -101,12 +101,12 @@ class Deleter:
         done = Deleted()
         begun: dict[str, list[Marked]] = defaultdict(list)
         # The list is read to its end first: a batch that was begun is finished whole.
-        for marked in self._doomed():
+        for marked in doomed_of(self._catalog):
             if marked[0].state is State.DELETING:
                 begun[marked[1].batch].append(marked)
         goes_on = all(self._finish(batch, rows, done, again=True) for batch, rows in begun.items())
         ripe: list[Marked] = []
-        for marked in self._doomed():
+        for marked in doomed_of(self._catalog):
             row, sentence = marked
             if row.state is State.DELETING:
                 continue
@@ -119,12 +119,6 @@ class Deleter:
         if ripe:
             self._begin(ripe, done)
         return done
-
-    def _doomed(self) -> Iterator[Marked]:
-        after: SegmentKey | None = None
-        while found := self._catalog.doomed(MAX_ROWS, after):
-            yield from found
-            after = found[-1][0].key
 
     def _leave(self, done: Deleted, row: SegmentRow) -> None:
         done.waiting += 1
@@ -279,6 +273,14 @@ class Deleter:
         backoff_us = FIRST_BACKOFF_US if before is None else min(LAST_BACKOFF_US, before.backoff_us * 2)
         self._aside[key] = _Aside(mono_us + backoff_us, backoff_us, why)
         log.error("object not deleted, tried again later", segment=key.object_key, error=why, again_in_s=backoff_us // US)
+
+
+def doomed_of(catalog: Catalog) -> Iterator[Marked]:
+    """Every doomed and deleting row, in pieces."""
+    after: SegmentKey | None = None
+    while found := catalog.doomed(MAX_ROWS, after):
+        yield from found
+        after = found[-1][0].key
 
 
 def _dooms(moments: Iterable[int]) -> list[Value]:

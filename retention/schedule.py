@@ -40,6 +40,7 @@ class Schedule:
         self._clock = clock
         self._lock = threading.Lock()
         self._busy = False
+        self._begun_us = 0
         self._last_us = 0
         self.scheduler: BackgroundScheduler | None = None
 
@@ -69,6 +70,11 @@ class Schedule:
         self.scheduler.modify_job(_JOB, next_run_time=_EPOCH + timedelta(microseconds=self._clock.now_us()))
         return True
 
+    def busy_us(self, mono_us: int) -> int:
+        """For how long a call has been going on, 0 while none is."""
+        with self._lock:
+            return mono_us - self._begun_us if self._busy else 0
+
     def watch(self, mono_us: int) -> bool:
         """To be called every few seconds. False when the scheduler had to be made anew."""
         with self._lock:
@@ -85,7 +91,7 @@ class Schedule:
         with self._lock:
             if self._busy:
                 return
-            self._busy = True
+            self._busy, self._begun_us = True, self._clock.mono_us()
         try:
             self._work()
         finally:

@@ -27,6 +27,7 @@ from vault.errors import Busy, StoreFull, StreamvaultError
 from vault.ledger.canonical import Value
 from vault.ledger.entry import Kind, NewEntry
 from vault.logs import Log
+from vault.timebase import US
 
 log = Log("retention.service")
 
@@ -34,6 +35,8 @@ ACTOR: Final = "clock guard"
 FAILED: Final = "retention failed"
 """The alarm: a run ended in a fault that nobody foresaw. A store that is away is none; what stays for too long is `overdue deletion`."""
 WATCH_SECONDS: Final = 1.0
+LONG_US: Final = 3_600 * US
+"""A run that goes on for longer is no fault: there may be millions to delete. But it tells of nothing until its end, so others look."""
 _TOLD: Final = "clock told"
 
 
@@ -101,6 +104,13 @@ class Retention:
             log.warning("room not looked at", error=str(error))
             return False
 
+    def tell_overdue(self) -> None:
+        """For when a run does not end: whether anything is there that should be gone. Raises nothing: the next look repeats it."""
+        try:
+            self._sweep.tell_overdue()
+        except StreamvaultError as error:
+            log.warning("not looked for what is overdue", error=str(error))
+
     def confirm(self, plan: str, actor: str) -> None:
         """As `Sweep.confirm`."""
         self._sweep.confirm(plan, actor)
@@ -153,10 +163,14 @@ def run_retention(folder: DataFolder, config: Config, stop: threading.Event, clo
         retention = Retention(node, stop)
         schedule = Schedule(config.retention.run_minutes * 60, retention.work, clock)
         schedule.start()
+        looked_us = 0
         log.info("retention started", path=str(folder.path))
         try:
             while not stop.wait(WATCH_SECONDS):
                 mono_us = clock.mono_us()
+                if schedule.busy_us(mono_us) > LONG_US and mono_us - looked_us > LONG_US:
+                    looked_us = mono_us
+                    retention.tell_overdue()
                 if schedule.watch(mono_us) and retention.hurries(mono_us) and schedule.run_now():
                     log.info("retention runs at once", reason="room runs out")
         finally:

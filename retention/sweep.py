@@ -20,7 +20,7 @@ from index.node import Node
 from index.raising import Raising
 from retention.canary import fly
 from retention.decide import Fate, Plan
-from retention.deleter import ACTOR, GRACE_US, Deleted, Deleter
+from retention.deleter import ACTOR, GRACE_US, Deleted, Deleter, doomed_of
 from retention.expired import expired_sums, plans
 from retention.foretold import foretold_in
 from retention.halt import Forecast, Halt, confirmed, forecast, halt, plan_id
@@ -137,8 +137,7 @@ class Sweep:
         now_us = self._trusted_us()
         if now_us is not None:
             report = Report(now_us)
-            minima = [row.min_until_us for row, _ in self._node.catalog.doomed()]
-            report.deleted.oldest_us = min(minima, default=0)
+            report.deleted.oldest_us = min((row.min_until_us for row, _ in doomed_of(self._node.catalog)), default=0)
             report.oldest_us = self._oldest(report)
             self._say_footage(report)
 

@@ -156,7 +156,7 @@ def test_a_run_that_ends_in_a_fault_of_the_program_is_an_alarm_and_the_next_run_
     faults = [{"at": "retention.deleter:Deleter.run", "raise": "RuntimeError"}]
     with retention(folder, retention=EACH_SECOND, faults=faults, set=AT_ONCE) as process:
         wait_until(lambda: gone(folder), 40, f"what the next run deletes; {said(folder)[-2000:]}")
-        wait_until(lambda: ended(folder), 30, "the end of the alarm")
+        wait_until(lambda: not alarms(folder), 30, "the end of the alarm")
         process.terminate()
         assert process.wait(30) == 0
     with open_kept(folder, SystemClock().now_us()) as kept:
@@ -165,10 +165,20 @@ def test_a_run_that_ends_in_a_fault_of_the_program_is_an_alarm_and_the_next_run_
     assert kinds == [("retention failed", True), ("retention failed", False)]
 
 
+@pytest.mark.slow
+def test_what_is_overdue_is_told_while_a_run_does_not_end(folder: Path) -> None:
+    with open_kept(folder, SystemClock().now_us()) as kept:
+        now_us = kept.clock.now_us()
+        kept.put([now_us - 40 * DAY_US], until_us=now_us - 2 * DAY_US)
+    faults = [{"at": "retention.deleter:Deleter.run", "hang": 1_000}]
+    with retention(folder, faults=faults, set={"retention.service:LONG_US": 100_000}):
+        wait_until(lambda: alarms(folder) == ["overdue deletion"], 30, f"the alarm; {said(folder)[-2000:]}")
+
+
+def alarms(folder: Path) -> list[str]:
+    with open_kept(folder, SystemClock().now_us()) as kept:
+        return [alarm.kind for alarm in Alarms(kept.node.environment).lasting()]
+
+
 def gone(folder: Path) -> bool:
     return not list((folder / "store").glob("segments/*/*/*.mp4"))
-
-
-def ended(folder: Path) -> bool:
-    with open_kept(folder, SystemClock().now_us()) as kept:
-        return not Alarms(kept.node.environment).lasting()
