@@ -8,12 +8,18 @@ from pathlib import Path
 import pytest
 
 from index.duties import Duties
+from index.renew import renew
 from retention.deleter import GRACE_US
 from retention.foretold import foretold_in
 from retention.halt import MAX_MINIMA, NOTHING, Forecast
 from retention.sweep import DUTY
-from tests.support.indexing import T0
+from tests.support.index_vault import closed_segment
+from tests.support.indexing import CAMERA, T0
 from tests.support.retaining import DAY_US, HOUR_US, MINUTE_US, Kept, open_kept
+from vault.clock import ManualClock
+from vault.config import Config
+from vault.datafolder import DataFolder
+from vault.ids import SegmentKey
 from vault.ledger.entry import Kind, NewEntry
 from vault.ledger.ledger import Ledger
 
@@ -141,3 +147,29 @@ def test_a_forecast_of_a_time_to_come_is_made_anew(kept: Kept) -> None:
     kept.clock.step(-365 * DAY_US)
     kept.run()
     assert known(kept).at_us == kept.clock.now_us()
+
+
+def test_an_index_made_anew_by_a_rebuild_asks_nobody_about_what_was_foretold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retention.halt.MORE_SEGMENTS", 0)
+    path = tmp_path / "data"
+    with open_kept(path) as kept:
+        for at in range(3):
+            key = SegmentKey(CAMERA, T0 + at * MINUTE_US, 1, at)
+            kept.node.store.put_bytes(key.object_key, closed_segment(key))
+    folder = DataFolder.open(path)
+    renew(folder, Config(), ManualClock(T0 + HOUR_US), lambda step, seen: None)
+    with open_kept(path, T0 + HOUR_US) as kept:
+        minima = [
+            row.min_until_us
+            for hour in range(3)
+            if (row := kept.node.catalog.row(SegmentKey(CAMERA, T0 + hour * MINUTE_US, 1, hour)))
+        ]
+        assert len(minima) == 3
+        kept.run()
+    renew(folder, Config(), ManualClock(T0 + HOUR_US), lambda step, seen: None)
+    with open_kept(path, max(minima) + DAY_US) as kept:
+        assert Duties(kept.node.environment).get(DUTY) == {}
+        report = kept.run()
+        assert (report.halt, report.doomed) == (None, 3)
