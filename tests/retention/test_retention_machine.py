@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -24,8 +25,8 @@ from index.sites import of_category
 from retention.deleter import GRACE_US
 from tests.support.indexing import VIDEO
 from tests.support.retention_faults import STEPS
-from tests.support.retention_model import DAY_US, HOUR_US, Footage, Order, day_of
-from tests.support.retention_world import CATEGORIES, CONFIG, SITES, World
+from tests.support.retention_model import DAY_US, HOUR_US, LEAST_DAYS, Footage, Order, day_of
+from tests.support.retention_world import CATEGORIES, SITES, World
 from vault.clock import ManualClock
 from vault.digest import bytes_digest
 from vault.errors import Refused
@@ -71,7 +72,7 @@ class Machine(World, RuleBasedStateMachine):
         """Segments one after the other, of now or of days ago, when all was as it is now. `put`: and into the store."""
         epoch = self.node.catalog.raise_epoch(camera)
         self.go(count * seconds * US)
-        now_us, believed, zone = self.clock.now_us(), self.trusted(), CONFIG.retention.zone
+        now_us, believed, zone = self.clock.now_us(), self.trusted(), self.config.retention.zone
         site_class, days = self.model.kept(camera, now_us)
         rows: list[NewRow] = []
         for at in range(count):
@@ -99,7 +100,7 @@ class Machine(World, RuleBasedStateMachine):
         more=st.sampled_from([0, 0, 20, 60]),
     )
     def change_a_site(self, site: str, site_class: str, more: int) -> None:
-        days = {"key": 90, "general": 30, "viewing": 92}[site_class] + more
+        days = LEAST_DAYS[site_class] + more
         self.node.sites.set(of_category(self.node.sites.get(site), CATEGORIES[site_class], days), by="first officer")
         self.model.set_site(site, site_class, days, self.clock.now_us())
 
@@ -109,6 +110,16 @@ class Machine(World, RuleBasedStateMachine):
         days = more and self.model.site_days(site, now_us)[1] + more
         self.node.cameras.set(f"#{camera}", site=site, days=days, by="first officer")
         self.model.set_camera(camera, site, days, now_us)
+
+    @rule(site_class=st.sampled_from(sorted(CATEGORIES)), more=st.sampled_from([0, 5, 50]))
+    def change_the_configuration(self, site_class: str, more: int) -> None:
+        """And begin anew."""
+        days = LEAST_DAYS[site_class] + more
+        changed = replace(self.config.retention, **{f"{site_class}_days": days})  # type: ignore[arg-type]
+        self.stack.close()
+        self.config = replace(self.config, retention=changed)
+        self.open()
+        self.model.class_days[site_class] = days
 
     @rule()
     def bring_raises_into_the_rows(self) -> None:

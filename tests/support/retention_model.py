@@ -16,7 +16,7 @@ DAY_US = 24 * HOUR_US
 ZONE_US = 8 * HOUR_US
 """Asia/Shanghai."""
 NOTICE_US = DAY_US
-CLASS_DAYS = {"key": 90, "general": 30, "viewing": 92}
+LEAST_DAYS = {"key": 90, "general": 30, "viewing": 92}
 
 
 def day_of(at_us: int) -> int:
@@ -95,6 +95,10 @@ class Order:
 class Rules:
     """Everything that keeps footage."""
 
+    class_days: dict[str, int] = field(default_factory=lambda: dict(LEAST_DAYS))
+    """By the configuration, for what is recorded from now on."""
+    followed: dict[str, int] = field(default_factory=lambda: dict(LEAST_DAYS))
+    """As a run of retention last saw them."""
     sites: dict[str, Demand] = field(default_factory=dict)
     eyes: dict[CameraNumber, Eye] = field(default_factory=dict)
     footage: dict[SegmentKey, Footage] = field(default_factory=dict)
@@ -105,7 +109,7 @@ class Rules:
 
     def site_days(self, site: str, now_us: int) -> tuple[str, int]:
         site_class, days = self.sites[site].at(now_us)
-        return site_class, max(days, CLASS_DAYS[site_class])
+        return site_class, max(days, self.class_days[site_class])
 
     def kept(self, camera: CameraNumber, now_us: int) -> tuple[str, int]:
         """Class and days of what the camera records now."""
@@ -123,7 +127,7 @@ class Rules:
     def fix(self, item: Footage, days: int, now_us: int) -> None:
         """The clock is believed again, and how long it was recorded is taken from now."""
         item.day, item.loose = day_of(now_us), True
-        item.until_us = end_of(item.day, max(days, CLASS_DAYS[item.site_class]))
+        item.until_us = end_of(item.day, max(days, self.class_days[item.site_class]))
         self._raised(item)
 
     def _raised(self, item: Footage) -> None:
@@ -147,7 +151,7 @@ class Rules:
         old = self.sites[site].at(now_us)
         if (site_class, days) == old:
             return
-        had, has = max(old[1], CLASS_DAYS[old[0]]), max(days, CLASS_DAYS[site_class])
+        had, has = max(old[1], self.class_days[old[0]]), max(days, self.class_days[site_class])
         if has < had:
             self.sites[site] = Demand(*old, (site_class, days, now_us + NOTICE_US))
             return
@@ -170,6 +174,15 @@ class Rules:
         self.eyes[camera] = Eye(site, days)
         if has > had:
             self.ask(camera, has, now_us)
+
+    def follow(self, now_us: int) -> None:
+        """A run saw what the configuration says: more days of a class reach the footage that exists."""
+        for name, days in self.class_days.items():
+            if days > self.followed[name]:
+                for camera, eye in self.eyes.items():
+                    if self.sites[eye.at(now_us)[0]].at(now_us)[0] == name:
+                        self.ask(camera, days, now_us)
+        self.followed = dict(self.class_days)
 
     def held(self, item: Footage, now_us: int) -> bool:
         return any(order.keeps(item, now_us) for order in self.holds.values())

@@ -21,8 +21,10 @@ from index.cameras import NewCamera
 from index.check import Severity
 from index.check_all import Depth, all_findings
 from index.check_objects import Level
+from index.classdays import DUTY as CLASS_DAYS
 from index.clockwatch import ClockWatch
 from index.doom import Sentence
+from index.duties import Duties
 from index.environment import Table
 from index.node import Node, init_node, open_node
 from index.rows import Place, SegmentRow, State, segment_key
@@ -73,12 +75,13 @@ class World:
         self.patch.setattr(Lanes, "submit", submit_here)
         self.logged = logging.root.manager.disable
         logging.disable()
+        self.config = CONFIG
         self.cuts = Cuts(self.patch)
         self.faults = StoreFaults(self.before_deletion)
         self.clock, self.true_us, self.boot = ManualClock(T0, 10 * DAY_US), T0, "boot-1"
         self.model, self.halted, self.heard = Rules(), False, 0
         self.announced: set[str] = set()
-        init_node(self.folder / "data", lambda _: CONFIG, self.clock)
+        init_node(self.folder / "data", lambda _: self.config, self.clock)
         self.mount = Mount(self.folder / "data" / "store")
         self.open()
         assert self.trusted()
@@ -94,7 +97,7 @@ class World:
 
     def open(self) -> None:
         self.stack = ExitStack()
-        opened = self.stack.enter_context(open_node(DataFolder(self.folder / "data"), CONFIG, self.clock))
+        opened = self.stack.enter_context(open_node(DataFolder(self.folder / "data"), self.config, self.clock))
         self.node: Node = dataclasses.replace(opened, store=FaultyStore(opened.store, self.faults))
         self.watch = ClockWatch(
             self.node.environment, self.clock, lambda: Signs(self.clock.now_us(), self.clock.mono_us(), self.boot)
@@ -191,11 +194,17 @@ class World:
                 assert report.doomed == 0
         if trusted:
             self.fixed_where_it_is()
+            self.follow()
         done = report is not None and not report.stopped
         self.look(settled=done)
         if done and report is not None and not self.troubled:
             assert not report.deleted.failed or self.late_failures(report)
         return report
+
+    def follow(self) -> None:
+        """A run that was cut short may have seen the configuration, or not."""
+        if Duties(self.node.environment).get(CLASS_DAYS).get("days") == self.model.class_days:
+            self.model.follow(self.true_us)
 
     def late_failures(self, report: Report) -> bool:
         """What was set aside while a fault lasted is left alone for a while."""
@@ -210,9 +219,10 @@ class World:
 
     def run_for_a_day(self) -> None:
         """What was due at its beginning is gone at its end, unless something stands against it."""
+        # The first brings raises into the rows.
+        self.run_once()
         now_us, mono_us = self.true_us, self.clock.mono_us()
         if self.troubled or not self.trusted():
-            self.run_once()
             return
         due = [
             item
