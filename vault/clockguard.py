@@ -33,6 +33,8 @@ LATE_US: Final = 45 * 86_400 * US
 STEP_US: Final = 2 * US
 DRIFT_PPM: Final = 500
 """A wall clock may be slewed by this much (adjtimex), and is off by no more than a leap second and a rounding otherwise."""
+DRIFT_MOST_US: Final = 60 * US
+"""And by no more than this in all: a clock that was set by hours must not be believed because nobody said so for months."""
 REBOOT_US: Final = 86_400 * US
 CAMERA_US: Final = 3_600 * US
 """A camera whose clock is off by less has our time; many are minutes off."""
@@ -130,7 +132,7 @@ def _doubt(known: Known, signs: Signs) -> str:
     if signs.boot == known.boot and (signs.boot or signs.mono_us >= known.mono_us):
         passed_us = signs.mono_us - known.mono_us
         step_us = signs.now_us - known.confirmed_us - passed_us
-        if abs(step_us) <= STEP_US + abs(passed_us) * DRIFT_PPM // 1_000_000:
+        if abs(step_us) <= STEP_US + min(abs(passed_us) * DRIFT_PPM // 1_000_000, DRIFT_MOST_US):
             return ""
         return f"it was set {'on' if step_us > 0 else 'back'} by {abs(step_us) / US:.0f} s"
     if signs.now_us < known.confirmed_us:

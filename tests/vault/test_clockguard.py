@@ -10,6 +10,7 @@ from vault.clockguard import (
     BY_PERSON,
     CAMERA_US,
     CEILING_US,
+    DRIFT_MOST_US,
     FIRST_US,
     FLOOR_US,
     LATE_US,
@@ -90,3 +91,12 @@ def test_a_verdict_says_why() -> None:
     assert "set back by" in judge(KNOWN, stepped(-20)).why
     assert judge(KNOWN, replace(SOON, now_us=0)).why.startswith("it says 1970-01-01")
     assert judge(replace(KNOWN, by_person=True), SOON).why == BY_PERSON
+
+
+@pytest.mark.parametrize(
+    ("off_us", "confirmed"), [(0, True), (STEP_US + DRIFT_MOST_US, True), (STEP_US + DRIFT_MOST_US + 1, False)]
+)
+def test_a_clock_that_was_set_is_not_believed_because_months_went_by(off_us: int, confirmed: bool) -> None:
+    later_us = 300 * DAY_US
+    signs = Signs(NOW_US + later_us - off_us, 5_000 * US + later_us, "boot-1")
+    assert judge(KNOWN, signs).confirmed is confirmed
