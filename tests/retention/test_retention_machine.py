@@ -241,19 +241,21 @@ class Machine(World, RuleBasedStateMachine):
 
     @rule(
         wait_us=WAITS, camera=EYES, what=st.sampled_from(["read", "hold", "raise", "raise of the site"]), step=CUT_AT,
-        after=st.booleans(), back=st.integers(28, 92), span=st.sampled_from([1, 3, 60]),
+        after=st.booleans(), age_days=st.sampled_from([30, 93, 230]),
     )  # fmt: skip
     def something_comes_between_doom_and_deletion(
-        self, wait_us: int, camera: CameraNumber, what: str, step: str, after: bool, back: int, span: int
+        self, wait_us: int, camera: CameraNumber, what: str, step: str, after: bool, age_days: int
     ) -> None:
+        self.record(camera, 4, 20, 0, 10, age_days, True)
         self.go(wait_us)
         self.run_once()
         self.go(GRACE_US - 60 * US)
+        back = age_days + wait_us // DAY_US + 1
         site, _ = self.model.eyes[camera].at(self.clock.now_us())
         if what == "read":
-            self.read(camera, back, span)
+            self.read(camera, back, 2)
         elif what == "hold":
-            self.place_a_hold("first officer", {camera}, back, span, None)
+            self.place_a_hold("first officer", {camera}, back, 2, None)
         elif what == "raise":
             self.change_a_camera(camera, site, 70)
         else:
