@@ -6,6 +6,7 @@ Only the standard library of Python 3.8 may be used here: see `access.package.bu
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -220,12 +221,17 @@ def signed_by(key: bytes, data: bytes, signature: bytes) -> bool:
     try:
         if _openssl_says(key, data, signature):
             return True
-        able = _openssl_says(*_KNOWN)
+        able = _openssl_can()
     except OSError as error:
         raise CannotVerify(f"the command openssl cannot be run: {error.strerror}") from None
     if not able:
         raise CannotVerify("this openssl cannot verify Ed25519: version 3.0 or newer is needed")
     return False
+
+
+@functools.lru_cache
+def _openssl_can() -> bool:
+    return _openssl_says(*_KNOWN)
 
 
 def _openssl_says(key: bytes, data: bytes, signature: bytes) -> bool:

@@ -26,6 +26,15 @@ def test_it_is_python_3_8_and_imports_the_standard_library_only() -> None:
     assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
 
 
+def test_it_uses_nothing_that_came_later() -> None:
+    later = {"cache", "removeprefix", "removesuffix", "bit_count", "pairwise", "is_relative_to", "UTC", "batched", "to_thread"}
+    tree = ast.parse(verifier())
+    assert not later & {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    # Annotations are never evaluated; of what is, `list[str]` is from 3.9.
+    assigned = [node.value for node in tree.body if isinstance(node, ast.Assign)]
+    assert not [node for value in assigned for node in ast.walk(value) if isinstance(node, ast.Subscript)]
+
+
 def test_no_two_of_its_parts_give_one_name_to_two_things() -> None:
     names = collections.Counter(
         name
