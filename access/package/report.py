@@ -31,6 +31,7 @@ MAX_JPEG_BYTES: Final = 256 * 1024
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SAID = Markup('<span lang="zh-CN">{}</span> <span lang="en">{}</span>')
+_ONCE = Markup('<span lang="en">{}</span>')
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def page(custody: Custody, thumbnails: Sequence[Thumbnail]) -> bytes:
     zone = _zone(custody.zone)
 
     def said(words: Words) -> Markup:
-        return _SAID.format(words.zh, words.en)
+        return _ONCE.format(words.en) if words.zh == words.en else _SAID.format(words.zh, words.en)
 
     def moment(at_us: int) -> str:
         return (_EPOCH + timedelta(microseconds=at_us)).astimezone(zone).isoformat(sep=" ", timespec="milliseconds")

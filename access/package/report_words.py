@@ -42,6 +42,7 @@ LABELS: Final[Mapping[str, Words]] = {
     "file": Words("文件", "File"),
     "from": Words("起", "From"),
     "to": Words("止", "To"),
+    "span": Words("起止", "From, to"),
     "bytes": Words("字节", "Bytes"),
     "whole": Words("原始段", "stored segment, whole"),
     "missing": Words("缺失时段", "Missing"),

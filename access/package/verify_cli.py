@@ -42,17 +42,17 @@ def verify(
     As verify.py in the package does. Beside the data folder it came from, whether the ledger still holds what it held then.
     Exit code 8 for a package that was damaged or changed, 4 for one of another installation, 7 where it could not be looked at.
     """
-    from access.package.verifier.command import NoPassword, ask, content, examine, pin, told
+    from access.package.verifier.command import NoPassword, ask, content, examine, told, trusted_key
 
     try:
-        pins = {pin(text) for text in keys}
+        trust = {trusted_key(text) for text in keys}
         known = content(str(succession)) if succession else b""
     except (OSError, ValueError) as error:
         raise UsageError(f"what --key or --succession names cannot be read: {error}") from None
     ledger = _own_ledger(session)
-    if ledger is not None and not pins:
+    if ledger is not None and not trust:
         own = ledger.succession()
-        pins = {span.public.fingerprint for span in own.spans}
+        trust = {span.public.fingerprint for span in own.spans}
         known = known or own.note.encode()
     lock = threading.Lock()
     with progress(session, "verifying", _bytes(package)) as line:
@@ -62,7 +62,7 @@ def verify(
                 line.advance(count)
 
         try:
-            verdict = examine(str(package), pins, lambda: ask(password_file), more, known)
+            verdict = examine(str(package), trust, lambda: ask(password_file), more, known)
         except NoPassword as error:
             raise UsageError(str(error)) from None
     if ledger is not None:

@@ -24,7 +24,7 @@ KINDS = {
 """Every kind of finding, and what it is called in Chinese."""
 _PASSED_OVER = {"key", "password", "unread", "openssl"}
 VARIABLE = "STREAMVAULT_PACKAGE_PASSWORD"
-MAX_PIN_BYTES = 1024 * 1024
+MAX_SMALL_BYTES = 1024 * 1024
 _EXITS = """exit codes: 0 whole and unchanged; 8 not; 4 signed by another installation, or another password; 7 it could not be
 looked at (unreadable, or openssl is missing or older than 3.0); 2 the call is wrong."""
 
@@ -54,12 +54,12 @@ class Verdict(NamedTuple):
 
 def examine(
     path: str,
-    pins: Iterable[str] = (),
+    trust: Iterable[str] = (),
     password: Callable[[], str] = lambda: "",
     progress: Callable[[int], None] = lambda size: None,
     succession: bytes = b"",
 ) -> Verdict:
-    """Look at one package. `pins`: fingerprints of keys that are trusted; none: whoever signed it is named and not judged.
+    """Look at one package. `trust`: fingerprints of keys that are trusted; none: whoever signed it is named and not judged.
 
     `succession`: how the installation's keys followed each other, where it is known from elsewhere. Whatever `password` raises
     comes out; nothing else does.
@@ -68,12 +68,12 @@ def examine(
     reading = Reading(findings, password, progress)
     if not reading.read(path):
         return Verdict(findings.all, {})
-    look = Look(reading.files, findings, pins, succession)
+    look = Look(reading.files, findings, trust, succession)
     look.all(reading.root, reading.time)
     return Verdict(findings.all, look.facts)
 
 
-def pin(text: str) -> str:
+def trusted_key(text: str) -> str:
     """A fingerprint from a fingerprint as people write it, or from a file with a public key. Raises ValueError."""
     plain = re.sub(r"[\s:-]", "", text).lower()
     if re.fullmatch(r"[0-9a-f]{64}", plain):
@@ -105,7 +105,7 @@ def told(verdict: Verdict, package: str) -> list[str]:
     lines += [f"✗ {KINDS[one.kind]} {one.kind}: {': '.join(filter(None, one[1:]))}" for one in verdict.findings]
     if verdict.exit_code == 0:
         lines.append("结论：完整，未被改动，且已记入日志。 VERDICT: whole, unchanged, and on record in the ledger.")
-        if not facts.get("pinned"):
+        if not facts.get("trusted"):
             lines.append(
                 "请将上列指纹与出具单位公布的指纹核对。 Compare the fingerprint above with the one that the office made known, "
                 "or give it with --key."
@@ -125,7 +125,7 @@ def ask(path: str | None) -> str:
     """A package's password: from a file, the environment, or a person. Raises NoPassword."""
     if path is not None:
         try:
-            data = sys.stdin.buffer.readline(MAX_PIN_BYTES) if path == "-" else content(path)
+            data = sys.stdin.buffer.readline(MAX_SMALL_BYTES) if path == "-" else content(path)
         except (OSError, ValueError) as error:
             raise NoPassword(f"the password cannot be read from {path}: {error}") from None
         return data.split(b"\n")[0].rstrip(b"\r").decode("utf-8", "surrogateescape")
@@ -154,9 +154,9 @@ def main(arguments: Sequence[str]) -> int:
         # Where a terminal cannot show Chinese the rest is still said.
         getattr(stream, "reconfigure", lambda **how: None)(errors="backslashreplace")
     try:
-        pins = [pin(text) for text in call.key]
+        trust = [trusted_key(text) for text in call.key]
         succession = content(call.succession) if call.succession else b""
-        verdict = examine(call.package, pins, lambda: ask(call.password_file), _progress(), succession)
+        verdict = examine(call.package, trust, lambda: ask(call.password_file), _progress(), succession)
     except (ValueError, NoPassword, OSError) as error:
         sys.stderr.write(f"verify.py: {shown(error)}\n")
         return 2
@@ -168,8 +168,8 @@ def main(arguments: Sequence[str]) -> int:
 def content(path: str) -> bytes:
     """Of a small file. Raises OSError, ValueError for a large one."""
     with open(path, "rb") as file:
-        data = file.read(MAX_PIN_BYTES + 1)
-    if len(data) > MAX_PIN_BYTES:
+        data = file.read(MAX_SMALL_BYTES + 1)
+    if len(data) > MAX_SMALL_BYTES:
         raise ValueError(f"{path}: is too long to be that")
     return data
 

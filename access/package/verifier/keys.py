@@ -81,12 +81,12 @@ def checkpoint_key(spans: list[Span], note: Checkpoint) -> bytes | None:
     return keys[-1] if keys and _signed_note(note.origin, keys[-1], note.text, note.key_name + note.signature) else None
 
 
-def trusted(spans: list[Span], pins: Iterable[str]) -> list[bytes]:
-    """The keys that follow from trust in one of `pins` (fingerprints): forward where the old key vouched, back to all before it.
+def trusted(spans: list[Span], trust: Iterable[str]) -> list[bytes]:
+    """The keys that follow from trust in one of `trust` (fingerprints): forward where the old key vouched, back to all before it.
 
-    Empty where no pin is among them.
+    Empty where none of them is among them.
     """
-    known = set(pins)
+    known = set(trust)
     at = [place for place, span in enumerate(spans) if fingerprint(span.key) in known]
     if not at:
         return []

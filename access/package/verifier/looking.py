@@ -47,11 +47,11 @@ _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 class Look:
     """One package, read. `facts`: what it says of itself, for people; proven only where nothing was found."""
 
-    def __init__(self, files: dict[str, File], findings: Findings, pins: Iterable[str], succession: bytes) -> None:
+    def __init__(self, files: dict[str, File], findings: Findings, trust: Iterable[str], succession: bytes) -> None:
         self.facts: dict[str, Any] = {}
         self._files = files
         self._note = findings.note
-        self._pins = frozenset(pins)
+        self._trusts = frozenset(trust)
         self._succession = succession
         self._root: tuple[int, bytes] | None = None
 
@@ -166,7 +166,7 @@ class Look:
         except ValueError:
             self._note("form", "proof/public.pem", "it is no public key of Ed25519 in PEM form")
             return
-        self.facts.update(fingerprint=fingerprint(key), pinned=bool(self._pins))
+        self.facts.update(fingerprint=fingerprint(key), trusted=bool(self._trusts))
         listing, signature = self._text(TAG_MANIFEST), self._text(SIGNATURE)
         signed = listing is not None and signature is not None
         if signed and (len(signature or b"") != 64 or not signed_by(key, listing or b"", signature or b"")):
@@ -190,7 +190,7 @@ class Look:
         maker = checkpoint_key(spans, checkpoint)
         if maker is None:
             self._note("checkpoint", "proof/checkpoint", "the ledger's key did not sign it")
-        if self._pins:
+        if self._trusts:
             self._trust(spans, {key, maker or key}, checkpoint.origin)
 
     def _spans(self, origin: str, key: bytes) -> list[Span]:
@@ -203,11 +203,11 @@ class Look:
         return spans_of(origin, max(own, self._succession, key=len), key)
 
     def _trust(self, spans: list[Span], keys: set[bytes], origin: str) -> None:
-        known = trusted(spans, self._pins)
+        known = trusted(spans, self._trusts)
         for key in sorted(keys - set(known)):
             why = "no key that is trusted vouches for it" if known else "it is another installation's"
-            pins = ", ".join(sorted(map(grouped, self._pins))[:3])
-            self._note("key", "proof/public.pem", f"signed by {origin}, {grouped(fingerprint(key))}, not by {pins}: {why}")
+            trust = ", ".join(sorted(map(grouped, self._trusts))[:3])
+            self._note("key", "proof/public.pem", f"signed by {origin}, {grouped(fingerprint(key))}, not by {trust}: {why}")
 
     # What the ledger says.
 

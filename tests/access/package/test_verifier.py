@@ -173,7 +173,7 @@ def signed_anew(package: Path, installation: Installation) -> None:
     (package / "tagmanifest-sha256.txt.sig").write_bytes(signer.sign(tags.read_bytes()))
 
 
-def test_a_forger_with_a_key_of_his_own_is_found_even_without_a_pin(package: Path, tmp_path: Path) -> None:
+def test_a_forger_with_a_key_of_his_own_is_found_even_without_a_key_to_trust(package: Path, tmp_path: Path) -> None:
     (package / MEDIA).write_bytes(b"another film")
     signed_anew(package, Installation(tmp_path / "forger"))
     verdict = examine(str(package))
