@@ -80,7 +80,8 @@ def test_a_store_swapped_for_an_empty_one_gets_nothing_and_recording_goes_on(tmp
         store, away = node.folder.path / "store", node.folder.path / "store.away"
         store.rename(away)
         store.mkdir(mode=0o700)
-        wait_until(lambda: "is another folder than when it was opened" in node.log, 30, "a word about the folder")
+        # The folder is opened anew, and then its marker is missed.
+        wait_until(lambda: "has no marker" in node.log, 30, "a word about the folder")
         # Whoever opens it now misses the marker.
         with node.open() as opened, pytest.raises(StoreError, match="has no marker"):
             opened.store.stat("a")
