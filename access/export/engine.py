@@ -24,12 +24,13 @@ from typing import Final
 from access.door import Door
 from access.export.job import MAX_CAMERAS, MAX_TARGET_CHARS, Job, Step, Wish, new_id
 from access.export.jobs import Jobs
-from access.export.run import Run, expected_bytes
+from access.export.run import Run, expected_bytes, sequence_of
 from access.export.working import Working
 from access.occasion import Occasion, Outcome, entry
 from access.package.container import Delivered, Form
 from access.package.custody import export_id
 from access.people.model import Act, Principal, Role
+from index.ledger_anchor import drained
 from index.node import Node
 from index.texts import text_field
 from vault.errors import NotFound, StreamvaultError, UsageError
@@ -124,10 +125,10 @@ class Exports:
         """The second person's yes; whoever asked may run it then. Raises Refusal, NotFound, UsageError where none waits."""
         job = self._decided(id, who)
         now_us = self._node.clock.now_us()
+        with self._node.environment.read() as txn:
+            since = drained(txn)
         job = self._move(job, who, Outcome.APPROVED, {}, Step.TAKING, approved=Act(who.actor, now_us))
-        wanted = f"{job.id}.{Outcome.APPROVED}"
-        found = next(entry.sequence for entry in self._node.ledger.entries() if entry.id == wanted)
-        return self._jobs.put(replace(job, approval=found))
+        return self._jobs.put(replace(job, approval=sequence_of(self._node, f"{job.id}.{Outcome.APPROVED}", since)))
 
     def refuse(self, id: str, who: Principal, why: str) -> Job:
         """The second person's no, which ends it. Raises as `approve`."""

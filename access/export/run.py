@@ -220,6 +220,10 @@ class Run:
         assert job.intent is not None
         assert job.completion is not None
         self.stop.look()
+        if job.approved is not None and job.approval is None:
+            # A kill right behind the approval: its entry is there, where is not.
+            self._moved(job.step, approval=sequence_of(self.node, f"{job.id}.{Outcome.APPROVED}"))
+            job = self.job
         builder = PackageBuilder(self.working.path(job.id), job.id)
         sequences = [job.intent, *(() if job.approval is None else (job.approval,)), job.completion]
         ledger = self.node.ledger
@@ -268,6 +272,15 @@ class Run:
         finally:
             over.set()
             thread.join()
+
+
+def sequence_of(node: Node, id: str, since: int = 0) -> int:
+    """Where in the ledger the entry of this id stands, looked for from `since` on. Raises NotFound."""
+    node.outbox.drain()
+    for entry in node.ledger.entries(since):
+        if entry.id == id:
+            return entry.sequence
+    raise NotFound(f"the ledger has no entry {id}; run `streamvault ledger verify`")
 
 
 def expected_bytes(node: Node, job: Job) -> int:

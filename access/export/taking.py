@@ -130,6 +130,11 @@ class Taker:
                 clip = _planned(near, span, self.gaps, grant)
             except NotFound:
                 continue
+            except Damaged:
+                if not self.allow_damaged:
+                    raise
+                left_out.append(Missing(span, DAMAGED))
+                continue
             clip_keys = {key.object_key for key in clip.sources}
             pictures += [found for at_us in moments if (found := self._picture(grant, camera, near, at_us, span)) is not None]
             intakes = [part.source for part in near if part.table.info.head.key.object_key in clip_keys]

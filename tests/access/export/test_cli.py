@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -39,10 +40,16 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.nice", lambda more: 0)
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("template") / "data"
+    make_vault(made, [video_track(encode_h264(50))], START_US, ["store", "spool"], gap_us=US)
+    return made
+
+
 @pytest.fixture
-def data(data_path: Path) -> Path:
-    make_vault(data_path, [video_track(encode_h264(50))], START_US, ["store", "spool"], gap_us=US)
-    return data_path
+def data(data_path: Path, template: Path) -> Path:
+    return Path(shutil.copytree(template, data_path))
 
 
 @pytest.fixture
