@@ -32,6 +32,7 @@ from vault.ledger.ledger import Proof
 
 MEDIA: Final = "data/media/"
 NOTES: Final = "media.jsonl"
+MAX_MEDIA: Final = 90_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}/[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _SMALL_BYTES = 128 * 1024
 """Below it another thread costs more than it saves."""
@@ -183,6 +184,8 @@ class PackageBuilder:
         for made in named:
             if finished.get(made.path.removeprefix(MEDIA)) != made:
                 raise Damaged(f"export {custody.export}: {made.path} is not the file that was written; export it again")
+        if len(named) > MAX_MEDIA:
+            raise UsageError(f"export {custody.export}: {len(named)} files are too many for one package, at most {MAX_MEDIA}")
         texts = {"data/custody.json": custody_json(custody), "data/report.html": page(custody, thumbnails)}
         try:
             make_folder(self.package / "data")

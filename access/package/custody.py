@@ -11,15 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from access.occasion import Occasion
+from access.package.verifier.forms import MAX_COMMAS, MAX_GROUPS, MAX_LIST_BYTES
 from vault.errors import UsageError
 from vault.ids import CameraId, CameraNumber
 from vault.ledger.canonical import Value, canonical
 from vault.timebase import Interval
 
 FORMAT: Final = 1
-MAX_CUSTODY_BYTES: Final = 64 * 1024 * 1024
-"""What a verifier is willing to hold: about 150,000 segments, a hundred days of one camera."""
-
 _SOFTWARE = re.compile(r"[!-~](?:[ -~]{0,98}[!-~])?")
 _EXPORT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -164,9 +162,10 @@ def custody_json(custody: Custody) -> bytes:
             "notes": list(custody.notes),
         }
     )
-    if len(data) > MAX_CUSTODY_BYTES:
+    # About 150,000 segments, a hundred days of one camera.
+    if len(data) > MAX_LIST_BYTES or data.count(b"{") + data.count(b"[") > MAX_GROUPS or data.count(b",") > MAX_COMMAS:
         raise UsageError(
-            f"export {custody.export}: its custody has {len(data)} bytes, at most {MAX_CUSTODY_BYTES}; export a shorter range or "
+            f"export {custody.export}: its custody of {len(data)} bytes is more than a verifier would read; export a shorter range or "
             "fewer cameras at once"
         )
     return data

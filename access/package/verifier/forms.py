@@ -17,7 +17,10 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 MAX_FILES = 100_000
-MAX_TEXT_BYTES = 64 * 1024 * 1024
+MAX_LIST_BYTES = 64 * 1024 * 1024
+MAX_TEXT_BYTES = 4 * 1024 * 1024
+MAX_GROUPS = 700_000
+MAX_COMMAS = 3_000_000
 MAX_FINDINGS = 100
 PIECE_BYTES = 1024 * 1024
 MANIFEST = "manifest-sha256.txt"
@@ -33,6 +36,7 @@ TAGS = frozenset(
 )
 MAYBE_TAGS = frozenset({"proof/approval.json", "proof/keys"})
 TEXTS = (TAGS | MAYBE_TAGS | {TAG_MANIFEST, SIGNATURE, CUSTODY}) - {"verify.py"}
+LISTS = frozenset({MANIFEST, TAG_MANIFEST, CUSTODY})
 TAR_END = bytes(1024)
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}"
@@ -102,6 +106,11 @@ def shown(text: object) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text)[:300])
 
 
+def is_text(path: str, size: int) -> bool:
+    """Whether the bytes of that file are looked at, and not only their hash."""
+    return path in TEXTS and size <= (MAX_LIST_BYTES if path in LISTS else MAX_TEXT_BYTES)
+
+
 def tar_header(name: str, size: int, time: int) -> bytes:
     """The one header that a file has in a package's .tar: POSIX ustar; sizes from 8 GiB on in base 256, as GNU and others do.
 
@@ -141,6 +150,9 @@ def parsed(data: bytes) -> Any:
     def refused(text: str) -> None:
         raise ValueError("a number that no package has")
 
+    # A text of some MB could else be told to become some GB of lists.
+    if data.count(b"{") + data.count(b"[") > MAX_GROUPS or data.count(b",") > MAX_COMMAS:
+        raise ValueError("more in it than a package has")
     try:
         value = json.loads(data.decode(), parse_int=number, parse_float=refused, parse_constant=refused)
         again = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

@@ -89,13 +89,16 @@ class Look:
             if name not in self._files:
                 self._note("missing", name, "a package has one")
             return found
+        if data.count(b"\n") > MAX_FILES:
+            self._note("form", name, f"it has more than {MAX_FILES} lines")
+            return found
         lines = data.decode("utf-8", "replace").split("\n")
         if lines.pop() != "":
             self._note("form", name, "its last line has no end")
         for number, line in enumerate(lines, 1):
             match = _LINE.fullmatch(line)
             path = match[2] if match else ""
-            if match is None or not NAME.fullmatch(path) or path.startswith("data/") is not payload or number > MAX_FILES:
+            if match is None or not NAME.fullmatch(path) or path.startswith("data/") is not payload:
                 self._note("form", name, f"line {number} is none that a package has: {line[:100]}")
             elif path in found or path.lower() in folded:
                 self._note("duplicate", name, f"line {number}: {path} is there already, in other letters perhaps")
@@ -313,6 +316,8 @@ class Look:
         for camera in items(custody, "cameras"):
             for told in items(camera, "files"):
                 path, file = dig(told, "path"), self._files.get(str(dig(told, "path")))
+                if str(path) in named:
+                    self._note("duplicate", CUSTODY, f"it names {str(path)[:100]} twice")
                 named[str(path)] = told
                 if not str(path).startswith(f"{MEDIA}c{dig(camera, 'number')}-"):
                     self._note(

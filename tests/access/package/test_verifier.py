@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,28 @@ def test_bytes_that_nobody_would_write_make_no_trouble(path: str, junk: bytes, p
     assert verdict.exit_code == 8
     assert path in {finding.where for finding in verdict.findings}
     assert {finding.kind for finding in verdict.findings} <= KINDS.keys()
+
+
+def test_a_size_that_no_disk_has_keeps_nobody_waiting(package: Path) -> None:
+    os.truncate(package / MEDIA, 1 << 42)
+    (package / "data/media/more.mp4").touch()
+    os.truncate(package / "data/media/more.mp4", 1 << 42)
+    verdict = examine(str(package))
+    assert {("changed", MEDIA), ("extra", "data/media/more.mp4")} <= found(verdict)
+
+
+@pytest.mark.parametrize("junk", [b"[" + b"[]," * 2_000_000 + b"[]]", b"\n" * 30_000_000], ids=["lists", "lines"])
+@pytest.mark.parametrize("path", ["data/custody.json", "manifest-sha256.txt"])
+def test_bytes_made_to_use_up_memory_do_not(path: str, junk: bytes, package: Path) -> None:
+    (package / path).write_bytes(junk)
+    tracemalloc.start()
+    try:
+        verdict = examine(str(package))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert ("form", path) in found(verdict)
+    assert peak < 300_000_000
 
 
 def test_one_that_cannot_be_read_is_not_called_changed(package: Path, tmp_path: Path) -> None:
