@@ -31,7 +31,7 @@ from index.ledger_anchor import drained
 from index.node import Node
 from index.outbox import record
 from index.visits import RENEW_US, Visits
-from vault.errors import NotFound, StreamvaultError
+from vault.errors import NotFound, StreamvaultError, UsageError
 from vault.grant import Grant, Refusal
 from vault.ids import CameraNumber
 from vault.ledger.canonical import Value
@@ -105,7 +105,8 @@ class Door:
     ) -> Visit:
         """Begin to look. `word`: one of `access.occasion.ACTIONS`. `more`: what else its opening entry says.
 
-        Raises Refusal, which is in the ledger then; what the ledger and the index raise when they cannot be written.
+        Raises Refusal, which is in the ledger then; UsageError for none or too many cameras; what the ledger and the index raise
+        when they cannot be written.
         """
         self._visits.close_left()
         deed = self._deed(who, word, cameras, wanted, said, export)
@@ -169,7 +170,7 @@ class Door:
     ) -> _Deed:
         numbers = tuple(dict.fromkeys(cameras))
         if not 0 < len(numbers) <= MAX_CAMERAS:
-            raise Refusal(f"{len(numbers)} cameras at once; 1 to {MAX_CAMERAS}", "cameras", "Art. 14 (7)")
+            raise UsageError(f"{len(numbers)} cameras at once; 1 to {MAX_CAMERAS}")
         kind = Kind.EXPORT if word == "export" else Kind.READ
         return _Deed(kind, who, word, numbers, wanted, said, export, secrets.token_hex(12))
 
