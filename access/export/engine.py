@@ -27,14 +27,14 @@ from access.export.jobs import Jobs
 from access.export.run import Run, expected_bytes, sequence_of
 from access.export.working import Working
 from access.occasion import Occasion, Outcome, entry
-from access.package.container import Delivered, Form
+from access.package.container import Delivered, Form, stands_at
 from access.package.custody import export_id
 from access.people.model import Act, Principal, Role
 from index.ledger_anchor import drained
 from index.node import Node
 from index.texts import text_field
 from vault.errors import NotFound, StreamvaultError, UsageError
-from vault.grant import Refusal
+from vault.grant import Action, Refusal
 from vault.ledger.canonical import Value
 from vault.ledger.entry import Kind, NewEntry
 from vault.timebase import format_us
@@ -96,7 +96,7 @@ class Exports:
         id = new_id(now_us, secrets.token_hex(3))
         if Path(wish.target).is_dir():
             wish = replace(wish, target=str(Path(wish.target) / wish.form.file_name(id)))
-        _check(wish, now_us)
+        _check(wish, now_us, self._node.folder.path)
         try:
             grants = self._door.grants(who, "export", wish.cameras, wish.interval)
         except Refusal as refusal:
@@ -186,7 +186,7 @@ class Exports:
     def _close(self, job: Job, why: str, error: StreamvaultError | None = None) -> Job:
         """An end without a package. What was being written at the target is taken away; the ledger hears how much it was. A package
         that stands at its target whole has left, and was killed before it could say so: then that is its end."""
-        if job.handing and os.path.lexists(job.target_path):
+        if job.handing and stands_at(job.target_path, job.wish.form, job.id, job.manifest_sha256):
             job = self._jobs.put(job.moved(Step.DONE, self._node.clock.now_us(), left_bytes=job.size_bytes))
             self._working.remove(job.id)
             return job
@@ -246,7 +246,7 @@ def _sees(who: Principal, job: Job) -> bool:
     return job.actor == who.actor or (user.role is Role.UNIT and bool(user.unit) and user.unit == job.unit)
 
 
-def _check(wish: Wish, now_us: int) -> None:
+def _check(wish: Wish, now_us: int, own: Path) -> None:
     """Raises UsageError."""
     if wish.interval.end_us > now_us:
         raise UsageError(f"the range ends at {format_us(wish.interval.end_us)}, which is yet to come")
@@ -257,6 +257,9 @@ def _check(wish: Wish, now_us: int) -> None:
         raise UsageError("the target of an export is an absolute path")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent}: is no folder; make it, or name another target")
+    if target.parent.resolve().is_relative_to(own.resolve()):
+        # What is in there is taken for the engine's own: tidied, erased, or read as what it is not.
+        raise UsageError(f"{target}: is inside the data folder; what is handed out goes elsewhere")
     if os.path.lexists(target):
         raise UsageError(f"{target}: is there already; name another target")
 
@@ -270,6 +273,8 @@ def _check_second(job: Job, who: Principal) -> None:
         raise Refusal(f"{who.actor} asked for export {job.id}: another person has to decide on it", "second-person", SECOND)
     if user.disabled or user.must_change:
         raise Refusal(f"user {user.id} may do nothing before the password is changed", "password", "Art. 14 (7)")
+    if who.token is not None and Action.EXPORT not in who.token.actions:
+        raise Refusal(f"token {who.token.id} is not for exports", "token-scope", SECOND)
     if user.role not in (Role.ADMIN, Role.INVESTIGATOR) and not (user.role is Role.UNIT and user.unit == job.unit):
         raise Refusal(f"a user of role {user.role} does not decide on exports of unit {job.unit}", "role", SECOND)
 

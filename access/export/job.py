@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from access.occasion import Occasion, Purpose
-from access.package.container import Form
+from access.package.container import Form, part_path
 from access.people.model import Act
 from vault.errors import Damaged, UsageError
 from vault.ids import CameraNumber
@@ -96,7 +96,7 @@ class Job:
     @property
     def part_path(self) -> Path:
         """What the container writes before it has its last name."""
-        return self.target_path.with_name(self.target_path.name + ".part")
+        return part_path(self.target_path, self.id)
 
     def pack(self) -> bytes:
         """The row; `index/SCHEMA.md`."""

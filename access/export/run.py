@@ -10,6 +10,7 @@ Before `closed` is in the ledger a later run opens a visit of its own: the one o
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -84,6 +85,8 @@ class Run:
             self._find_completion()
         if self.job.step in (Step.TAKING, Step.CLOSED) and self.job.completion is None:
             self._take()
+        # The watcher's first look is a second away, and a small package would have left by then.
+        self._may()
         with self._watched(self._may):
             self._seal()
             return self._hand_over()
@@ -157,7 +160,8 @@ class Run:
         pieces = []
         for wanted in cuts.pieces(wish.interval):
             piece = done.get((camera.number, wanted))
-            if piece is None:
+            if piece is None or not _within(piece, grant.window):
+                # Taken under another grant, perhaps: one that reached further.
                 still_open = self._closed(camera.number, wanted)
                 piece = taker.take(grant, camera, wanted, moments)
                 piece = replace(piece, left_out=(*piece.left_out, *(Missing(gap, NOT_CLOSED) for gap in still_open)))
@@ -234,7 +238,7 @@ class Run:
     def _hand_over(self) -> tuple[Job, Delivered]:
         job, again = self.job, self.job.handing
         self.stop.look()
-        if not again:
+        if not again and not os.path.lexists(job.target_path):
             self._moved(Step.SEALED, handing=True)
 
         def progress(count: int) -> None:
@@ -292,6 +296,10 @@ def expected_bytes(node: Node, job: Job) -> int:
         inside = (ends.clip(span.start_us, span.end_us) - starts.clip(span.start_us, span.end_us)) / (ends - starts).clip(1)
         total += int((sizes * (1 if job.wish.original else inside)).sum())
     return total
+
+
+def _within(piece: Piece, window: Interval) -> bool:
+    return all(window.start_us <= taken.held.start_us and taken.held.end_us <= window.end_us for taken in piece.files)
 
 
 def _size(piece: Piece) -> int:

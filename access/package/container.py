@@ -1,12 +1,14 @@
 """Handing a sealed package out: as a folder, one `.tar`, or the `.tar` encrypted to a password. Bytes: `access/package/PACKAGE.md`.
 
-What is there under the target's name is whole and durable. A kill leaves at most a `.part` beside it, which the next attempt replaces.
+What is there under the target's name is whole and durable. A kill leaves at most `ID.part` beside it, which the next attempt replaces.
+Whatever else stands there or beside it is somebody's, and stays.
 """
 
 from __future__ import annotations
 
 import enum
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -16,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from access.package.cipher import Encryption, check_password, new_password
-from access.package.seal import SIGNATURE
-from access.package.verifier.forms import TAR_END, tar_header
+from access.package.seal import MANIFEST, SIGNATURE
+from access.package.verifier.forms import TAR_END, read_header, tar_header
 from vault.errors import NotFound, UsageError
 from vault.files import FILE_MODE, FOLDER_MODE, Buffer, store_error, sync_folder, write_all
 
@@ -60,34 +62,67 @@ def deliver(
 ) -> Delivered:
     """Put the sealed package at `target`; `package` itself stays. `password` is for the encrypted form only.
 
-    `replace`: what stands at the target is replaced, as when an attempt that was killed is repeated. Raises UsageError (a target
-    that is taken too), NotFound for a package without its seal, StoreFull, StoreError.
+    `replace`: an attempt that was killed is repeated: this very package may stand at the target. Raises UsageError (a target that
+    is taken too), NotFound for a package without its seal, StoreFull, StoreError.
     """
     if password is not None and form is not Form.ENCRYPTED:
         raise UsageError("only an encrypted package has a password")
     if not (package / SIGNATURE).is_file():
         raise NotFound(f"{package}: is not sealed yet")
-    if os.path.lexists(target) and not replace:
-        raise UsageError(f"{target}: is there already; name another target")
+    taken = os.path.lexists(target)
+    if taken and not (replace and stands_at(target, form, package.name, _sha256(package / MANIFEST))):
+        raise UsageError(f"{target}: is there already, and is not this package; move it away, or name another target")
+    part = part_path(target, package.name)
+    if taken and form is not Form.ENCRYPTED:
+        # It got its name in one step, and nothing of it changes any more. An encrypted one is made anew, with a password that is known.
+        _remove(part)
+        sync_folder(target.absolute().parent)
+        return Delivered(target, _size(target))
     made = new_password() if form is Form.ENCRYPTED and password is None else None
     secret = made or password
     if secret is not None:
         check_password(secret)
-    part = target.with_name(target.name + ".part")
     try:
         _remove(part)
         if form is Form.FOLDER:
             size = _copy_folder(package, part, progress)
         else:
             size = _write_tar(package, part, None if secret is None else Encryption(secret), progress)
-        if os.path.lexists(target) and (form is Form.FOLDER or target.is_dir()):
-            # A folder cannot take a full one's name in one step.
-            _remove(target)
+        if os.path.lexists(target) and not taken:
+            raise UsageError(f"{target}: is there by now; move it away, or name another target")
         os.rename(part, target)
         sync_folder(target.absolute().parent)
     except OSError as error:
         raise store_error(f"writing the package {target}", error) from error
     return Delivered(target, size, made)
+
+
+def part_path(target: Path, export: str) -> Path:
+    """What a package is called beside its target before it is whole."""
+    return target.with_name(f"{export}.part")
+
+
+def stands_at(target: Path, form: Form, export: str, manifest_sha256: str) -> bool:
+    """Whether what is at the target is this package, however newer its proofs are. Of an encrypted one its form is all that shows."""
+    try:
+        if target.is_symlink() or target.is_dir() != (form is Form.FOLDER):
+            return False
+        if form is Form.FOLDER:
+            return _sha256(target / MANIFEST) == manifest_sha256
+        with target.open("rb") as file:
+            head = file.read(512)
+        return head[:8] == b"Salted__" if form is Form.ENCRYPTED else read_header(head)[0].startswith(f"{export}/")
+    except (OSError, ValueError, OverflowError):
+        return False
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _size(path: Path) -> int:
+    files = [path / name for name in package_files(path)] if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in files)
 
 
 def package_files(package: Path) -> list[str]:

@@ -52,7 +52,7 @@ def test_a_taken_target_stays_and_a_repeated_attempt_replaces_it(package: Path, 
         target = tmp_path / form.file_name("x9901")
         deliver(package, target, form)
         # What a kill leaves.
-        (tmp_path / (target.name + ".part")).write_bytes(b"half")
+        (tmp_path / "x9901.part").write_bytes(b"half")
         with pytest.raises(UsageError):
             deliver(package, target, form)
         deliver(package, target, form, replace=True)

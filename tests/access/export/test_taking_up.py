@@ -1,0 +1,130 @@
+"""Exports that are decided on or taken up again after something has changed: the grant, the target, what stands beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from access.export.job import Step
+from access.export.run import Run
+from access.package.container import Form
+from access.people.model import Act, Principal, Token
+from tests.support.exporting import OPERATOR, SAID, exporting, outcomes, unit_people, wish
+from tests.support.segments import START_US, Track, video_track
+from tests.support.streams import encode_h264
+from tests.support.vaults import make_vault
+from vault.errors import UsageError
+from vault.grant import EVER, Action, Refusal
+from vault.timebase import US, Interval
+
+SPAN = Interval(START_US + US, START_US + 3 * US)
+
+
+class Killed(BaseException):
+    """In the place of a kill."""
+
+
+@pytest.fixture(autouse=True)
+def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("access.export.run.PICTURES", 0)
+
+
+@pytest.fixture(scope="module")
+def track() -> Track:
+    return video_track(encode_h264(frames=100, gop=25, size=(160, 96)))
+
+
+@pytest.fixture
+def data(tmp_path: Path, track: Track) -> Path:
+    make_vault(tmp_path / "data", [track], START_US, ["store", "store"], gap_us=US)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("step", ["_seal", "_hand_over"])
+def test_a_grant_revoked_while_no_process_worked_lets_nothing_out(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    people, who = unit_people()
+    with exporting(data, people=people) as (node, exports):
+        job = exports.ask(who, wish(tmp_path / "out", SPAN), SAID)
+        with monkeypatch.context() as patched:
+            patched.setattr(Run, step, _killed)
+            with pytest.raises(Killed):
+                exports.run(job.id, who)
+        people.grants = [replace(people.grants[0], revoked=Act("admin", 1))]
+        node.cameras.set("cam-1", name="so that the registry has changed")
+        with pytest.raises(Refusal, match="no grant"):
+            exports.run(job.id, who)
+        assert exports.get(job.id).step is Step.ABORTED
+        assert outcomes(node) == ["asked", "done", "aborted"]
+    assert not (tmp_path / "out").exists()
+    assert not list((data / "exports").iterdir())
+
+
+def test_what_was_taken_under_a_wider_grant_is_not_handed_out_under_a_narrower_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people, who = unit_people()
+    with exporting(data, people=people) as (node, exports):
+        job = exports.ask(who, wish(tmp_path / "out", Interval(START_US, START_US + 7 * US), original=True), SAID)
+        with monkeypatch.context() as patched:
+            patched.setattr("access.package.builder.PackageBuilder.close_payload", _killed)
+            with pytest.raises(Killed):
+                exports.run(job.id, who)
+        people.grants = [replace(people.grants[0], window=Interval(START_US, START_US + 7 * US))]
+        node.cameras.set("cam-1", name="so that the registry has changed")
+        _, made = exports.run(job.id, who)
+    assert len(list((made.path / "data" / "media").rglob("*.mp4"))) == 1
+
+
+@pytest.mark.parametrize("form", [Form.FOLDER, Form.TAR])
+def test_what_came_to_stand_at_the_target_meanwhile_stays(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Form
+) -> None:
+    target = tmp_path / "out"
+    with exporting(data) as (node, exports):
+        job = exports.ask(OPERATOR, wish(target, SPAN, form=form), SAID)
+        target.mkdir()
+        (target / "minutes.txt").write_text("of another matter")
+        for _ in range(2):
+            with pytest.raises(UsageError, match="there already"):
+                exports.run(job.id, OPERATOR)
+        assert (target / "minutes.txt").read_text() == "of another matter"
+        assert exports.abort(job.id, OPERATOR).step is Step.ABORTED
+        assert outcomes(node) == ["asked", "done", "aborted"]
+
+
+def test_what_stands_beside_the_target_under_a_name_like_ours_stays(data: Path, tmp_path: Path) -> None:
+    beside = tmp_path / "out.part"
+    beside.mkdir()
+    (beside / "minutes.txt").write_text("of another matter")
+    with exporting(data) as (_, exports):
+        job = exports.ask(OPERATOR, wish(tmp_path / "out", SPAN), SAID)
+        exports.run(job.id, OPERATOR)
+    assert (beside / "minutes.txt").read_text() == "of another matter"
+
+
+@pytest.mark.parametrize("where", ["exports/out", "spool/out", "store/out", "out"])
+def test_the_data_folder_is_no_place_to_hand_a_package_out_to(data: Path, where: str) -> None:
+    with exporting(data) as (_, exports):
+        (data / where).parent.mkdir(exist_ok=True)
+        with pytest.raises(UsageError, match="data folder"):
+            exports.ask(OPERATOR, wish(data / where, SPAN), SAID)
+
+
+def test_a_token_for_looking_does_not_decide_on_an_export(data: Path, tmp_path: Path) -> None:
+    people, who = unit_people(approval=True)
+    second = people.users["officer-2"]
+    looking = Token("9901", second.id, "", frozenset({Action.VIEW}), Act("admin", 0), EVER.end_us)
+    with exporting(data, people=people) as (_, exports), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(people, "token", lambda id_: looking)
+        job = exports.ask(who, wish(tmp_path / "out", SPAN), SAID)
+        with pytest.raises(Refusal, match="not for exports"):
+            exports.approve(job.id, Principal(second.id, second, who.unit, token=looking))
+        assert exports.get(job.id).step is Step.WAITING
+
+
+def _killed(*arguments: object, **named: object) -> None:
+    raise Killed
