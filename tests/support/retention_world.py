@@ -33,10 +33,10 @@ from ingest.lanes import Lanes
 from ingest.uploader import Uploader
 from retention.deleter import GRACE_US
 from retention.service import Retention
-from retention.sweep import OVERDUE, Report
+from retention.sweep import OVERDUE, OVERDUE_US, Report
 from tests.support.indexing import T0
 from tests.support.retention_faults import Cut, Cuts, FaultyStore, Mount, StoreFaults
-from tests.support.retention_model import DAY_US, HOUR_US, Demand, Eye, Footage, Rules
+from tests.support.retention_model import DAY_US, HOUR_US, LEAST_DAYS, Demand, Eye, Footage, Rules
 from tests.support.short_life import submit_here
 from vault.clock import ManualClock
 from vault.clockguard import Signs
@@ -88,7 +88,7 @@ class World:
         for site, site_class in SITES.items():
             category = CATEGORIES[site_class]
             self.node.sites.add(of_category(Site(site), category))
-            self.model.sites[site] = Demand(site_class, {"key": 90, "general": 30, "viewing": 92}[site_class])
+            self.model.sites[site] = Demand(site_class, LEAST_DAYS[site_class])
         for site in SITES:
             camera = self.node.cameras.add(NewCamera(f"cam-{site}", "rtsp://192.0.2.1/stream", site=site))
             self.node.cameras.begin_recording(camera.number, T0)
@@ -197,8 +197,8 @@ class World:
             self.follow()
         done = report is not None and not report.stopped
         self.look(settled=done)
-        if done and report is not None and not self.troubled:
-            assert not report.deleted.failed or self.late_failures(report)
+        if done:
+            self.compare_alarm()
         return report
 
     def follow(self) -> None:
@@ -206,9 +206,14 @@ class World:
         if Duties(self.node.environment).get(CLASS_DAYS).get("days") == self.model.class_days:
             self.model.follow(self.true_us)
 
-    def late_failures(self, report: Report) -> bool:
-        """What was set aside while a fault lasted is left alone for a while."""
-        return all("again" not in why for _, why in report.deleted.failed)
+    def compare_alarm(self) -> None:
+        """What should have been gone for so long is told, and nothing else is."""
+        rows = [row for item in self.items() if (row := self.row_of(item)) is not None]
+        late = [row for row in rows if 0 < row.min_until_us < self.true_us - OVERDUE_US]
+        if any(row.state is not State.COMMITTED for row in late):
+            assert self.alarmed(OVERDUE)
+        if not late:
+            assert not self.alarmed(OVERDUE)
 
     def fixed_where_it_is(self) -> None:
         """A run that was cut short may have given a minimum to some."""
