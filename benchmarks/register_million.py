@@ -98,10 +98,14 @@ def main() -> None:
         print(f"a ledger of {options.entries:,} entries and {options.units} units in {time.perf_counter() - begin:.1f} s")
         with open_node(folder, Config(), SystemClock()) as node:
             register = Register(node.environment, node.ledger)
+            before_bytes = node.environment.space().live_bytes
             begin = time.perf_counter()
             size = register.fill()
             spent = time.perf_counter() - begin
-            print(f"the register's index for the first time: {spent:.1f} s, {size / spent:,.0f} entries/s")
+            each_bytes = (node.environment.space().live_bytes - before_bytes) / size
+            print(
+                f"the register's index for the first time: {spent:.1f} s, {size / spent:,.0f} entries/s, {each_bytes:.0f} bytes each"
+            )
             begin = time.perf_counter()
             register.fill()
             print(f"when nothing is new: {(time.perf_counter() - begin) * 1e3:.1f} ms")
