@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from vault.console import plain
+from vault.errors import UsageError
 
 if TYPE_CHECKING:
     from access.door import Door, Visit
@@ -115,6 +117,8 @@ def principal_of(node: Node, as_user: str) -> Principal:
     people, attempts = People(node.registry, node.clock), Attempts(node.environment, node.clock)
     token, password = os.environ.get(TOKEN), os.environ.get(PASSWORD)
     if token is None and password is None:
+        if not sys.stdin.isatty():
+            raise UsageError(f"nobody can be asked for a password here: put it into {PASSWORD}, or a token into {TOKEN}")
         typed = click.prompt(f"Password or token of {plain(as_user[:64])}", hide_input=True, err=True)
         token, password = (typed, None) if parse_token(typed) else (None, typed)
     return sign_in(people, attempts, node.clock, as_user, password=password, token=token)
