@@ -114,7 +114,7 @@ def create(
         occasion = occasion_of(door, who, said, "export", numbers, wanted)
         wish = Wish(numbers, wanted, str(output.absolute()), shape, original, Gaps(gaps), allow_damaged)
         password = _password(shape, ask_password)
-        for job in exports.unfinished(who):
+        for job in exports.left(who):
             click.echo(f"export {job.id} is not finished: `export resume {job.id}` or `export abort {job.id}`", err=True)
         job = exports.ask(who, wish, occasion)
         if job.step.value == "waiting":

@@ -17,6 +17,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -33,7 +34,7 @@ from access.people.model import Act, Principal, Role
 from index.ledger_anchor import drained
 from index.node import Node
 from index.texts import text_field
-from vault.errors import NotFound, StreamvaultError, UsageError
+from vault.errors import Busy, NotFound, StreamvaultError, UsageError
 from vault.grant import Action, Refusal
 from vault.ledger.canonical import Value
 from vault.ledger.entry import Kind, NewEntry
@@ -65,6 +66,14 @@ class Exports:
     def unfinished(self, who: Principal) -> list[Job]:
         """What this one asked for and may run again or still waits."""
         return [job for job in self._jobs.all() if job.actor == who.actor and not job.step.ended]
+
+    def left(self, who: Principal) -> list[Job]:
+        """Those of them that no process works on."""
+        found = []
+        for job in self.unfinished(who):
+            with suppress(Busy), self._working.lock(job.id):
+                found.append(job)
+        return found
 
     def seen_by(self, who: Principal) -> list[Job]:
         """What this one may know of: their own and their unit's; everything for whoever keeps or inspects the platform."""
