@@ -22,7 +22,7 @@ from vault.ledger.ledger import Ledger
 from vault.timebase import Interval
 
 MAX_DEED_ENTRIES: Final = 64
-"""Of one deed; what comes behind them is in the ledger and not in the register."""
+"""Of one deed: the first, which says what was asked, and the last ones, which say how it ended. Those between are in the ledger only."""
 
 KINDS: Final = frozenset({str(Kind.READ), str(Kind.EXPORT)})
 NO_FOOTAGE: Final = "register"
@@ -125,8 +125,11 @@ class Register:
         found: dict[str, list[Entry]] = {}
         for entry in self._ledger.entries():
             tell(1)
-            if (deed := deed_of(entry)) is not None and len(steps := found.setdefault(deed, [])) < MAX_DEED_ENTRIES:
+            if (deed := deed_of(entry)) is not None:
+                steps = found.setdefault(deed, [])
                 steps.append(entry)
+                if len(steps) > MAX_DEED_ENTRIES:
+                    del steps[1]
         chosen = [
             steps for steps in found.values()
             if asked.start_us <= steps[0].time_us < asked.end_us and unit in (None, unit_of(steps[0]))
@@ -221,8 +224,10 @@ def _take(txn: WriteTxn, entry: Entry, offset: int) -> None:
         txn.put(Table.REGISTER, b"u" + _unit_key(unit_of(entry)) + when, b"")
         return
     places = txn.get(Table.REGISTER, b"t" + when) or b""
-    if len(places) < MAX_DEED_ENTRIES * _PLACE.size:
-        txn.put(Table.REGISTER, b"t" + when, places + place)
+    if len(places) >= MAX_DEED_ENTRIES * _PLACE.size:
+        # Whoever makes entries without end must not hide what came of it.
+        places = places[: _PLACE.size] + places[2 * _PLACE.size :]
+    txn.put(Table.REGISTER, b"t" + when, places + place)
 
 
 def _unit_key(unit: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from access.occasion import Outcome
 from index.environment import Environment, Table
-from index.register import Register
+from index.register import MAX_DEED_ENTRIES, Register
 from tests.support.deeds import START_US, step
 from tests.support.index_processes import MAP_BYTES
 from tests.support.ledgers import entry, new_ledger, small_files
@@ -53,6 +54,15 @@ def test_a_deed_is_its_steps_wherever_they_stand_and_other_entries_are_none(ledg
     assert ids(register, unit="unit") == []
     assert ids(register, Interval(START_US + 1, START_US + 2)) == [["b"]]
     assert ids(register, Interval(START_US, START_US + 1), "unit-2") == []
+
+
+def test_entries_without_end_do_not_hide_how_a_deed_ended(ledger: Ledger, environment: Environment) -> None:
+    tried = [replace(step("a", Outcome.REFUSED, START_US + at), id=f"t{at}") for at in range(1, 2 * MAX_DEED_ENTRIES)]
+    ledger.append([step("a", Outcome.ASKED, START_US), *tried, step("a", Outcome.DONE, START_US + 900)])
+    register = Register(environment, ledger)
+    (found,) = ids(register)
+    assert (found[0], found[-1], len(found)) == ("a", "a.done", MAX_DEED_ENTRIES)
+    assert [[one.id for one in deed] for deed in register.unindexed(EVER)] == [found]
 
 
 def test_who_wrote_out_the_register_or_passwords_took_no_footage(ledger: Ledger, environment: Environment) -> None:

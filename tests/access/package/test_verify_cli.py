@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,21 @@ def test_people_read_the_verdict_in_both_languages(installation: Installation, c
     said = capsys.readouterr().out
     assert "✗ 缺失 missing: data/report.html" in said
     assert "不可采信" in said
+
+
+def test_folders_in_folders_without_end_are_no_fault(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = installation.export()
+    with monkeypatch.context() as inside:
+        inside.chdir(package)
+        for _ in range(1_200):
+            os.mkdir("a")
+            os.chdir("a")
+    assert streamvault.run(["verify", str(package)]) == 8
+    assert "name: a/a" in capsys.readouterr().out
+    # What cleans up behind tests does not go so deep.
+    subprocess.run(["rm", "-r", str(package / "a")], check=True)
 
 
 def test_a_call_that_is_wrong_is_said_to_be(
