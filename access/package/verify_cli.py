@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from access.package.verifier.command import Verdict
     from vault.ledger.ledger import Ledger
 
+_DEPTH = 4
+
 
 @click.command()
 @click.argument("package", type=click.Path(path_type=Path))
@@ -111,11 +113,17 @@ def _bytes(package: Path) -> int | None:
     try:
         if not package.is_dir():
             return package.stat().st_size
-        return sum(
-            entry.stat(follow_symlinks=False).st_size for folder, _, _ in os.walk(package) for entry in os.scandir(folder)
-        )
-    except (OSError, RecursionError):
-        # Folders in folders without end: the verifier says what is wrong with them.
+        size, folders = 0, [(package, 1)]
+        while folders:
+            folder, depth = folders.pop()
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    size += entry.stat(follow_symlinks=False).st_size
+                    # No package has more; of folders in folders without end the verifier says what is wrong.
+                    if depth < _DEPTH and entry.is_dir(follow_symlinks=False):
+                        folders.append((Path(entry.path), depth + 1))
+        return size
+    except OSError:
         return None
 
 

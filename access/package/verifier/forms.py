@@ -231,19 +231,20 @@ def grouped(print_: str) -> str:
 def signed_by(key: bytes, data: bytes, signature: bytes) -> bool:
     """Whether the key's owner signed exactly that (Ed25519, RFC 8032). Raises CannotVerify."""
     try:
-        if _openssl_says(key, data, signature):
-            return True
         able = _openssl_can()
+        right = able and _openssl_says(key, data, signature)
     except OSError as error:
         raise CannotVerify(f"the command openssl cannot be run: {error.strerror}") from None
     if not able:
         raise CannotVerify("this openssl cannot verify Ed25519: version 3.0 or newer is needed")
-    return False
+    return right
 
 
 @functools.lru_cache
 def _openssl_can() -> bool:
-    return _openssl_says(*_KNOWN)
+    key, data, signature = _KNOWN
+    # One that says yes to everything cannot either.
+    return _openssl_says(key, data, signature) and not _openssl_says(key, b"\x73", signature)
 
 
 def _openssl_says(key: bytes, data: bytes, signature: bytes) -> bool:

@@ -83,6 +83,16 @@ def test_without_openssl_it_says_that_it_cannot_verify(tmp_path: Path) -> None:
     assert "Traceback" not in told.stderr
 
 
+@pytest.mark.parametrize("answer", ["true", "false"])
+def test_an_openssl_that_always_says_the_same_verifies_nothing(tmp_path: Path, answer: str) -> None:
+    package = Installation(tmp_path / "installation").export()
+    (tmp_path / "openssl").write_text(f"#!/bin/sh\n{answer}\n")
+    (tmp_path / "openssl").chmod(0o755)
+    told = bare(tmp_path / "bare", package, environ={"PATH": str(tmp_path)})
+    assert told.returncode == 7
+    assert "this openssl cannot verify" in told.stdout
+
+
 def test_a_call_that_is_wrong_is_said_to_be(tmp_path: Path) -> None:
     package = Installation(tmp_path / "installation").export()
     assert bare(tmp_path / "bare", package, "--key", "nonsense").returncode == 2
