@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import signal
@@ -222,6 +223,15 @@ def test_a_wrong_password_is_on_record_as_tried_by_whoever_is_at_the_host(
     (refused,) = looks(data_path)
     assert (refused.actor, refused.body["code"], refused.body["as"]) == (actor_here(), "credentials", "wang")
     assert "wrong horse" not in refused.line.decode()
+
+
+def test_where_nobody_can_be_asked_for_a_password_it_is_said_where_to_put_it(
+    run: Run, data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert run(*clip(tmp_path / "a.mp4"), "--as", "li", *said()) == 2
+    assert "STREAMVAULT_PASSWORD" in capsys.readouterr().err
+    assert looks(data_path) == []
 
 
 def big_vault(path: Path) -> None:
