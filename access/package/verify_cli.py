@@ -1,4 +1,5 @@
-"""The command `verify`: what the verifier in a package does, and whether this installation's ledger still goes on from the package.
+"""The commands `verify` and `verifier`: what the verifier in a package does, and whether this installation's ledger still goes on
+from the package; and the verifier as a file of its own.
 
 The looking itself is `access/package/verifier`, and so is what is said of it.
 """
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vault.console import Session, json_option, pass_session, print_json, progress
+from vault.console import Session, json_option, pass_session, print_json, progress, write_output
 from vault.errors import Damaged, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -127,4 +128,21 @@ def _bytes(package: Path) -> int | None:
         return None
 
 
-COMMANDS: tuple[click.Command, ...] = (verify,)
+@click.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def verifier(output: Path, force: bool) -> None:
+    """Write verify.py, for whoever receives packages, and show its SHA-256.
+
+    Hand it over by itself, with the fingerprint that `key show` shows: the copy in a package comes from whoever packed it.
+    """
+    import hashlib
+
+    from access.package.bundle import verifier as joined
+
+    data = joined()
+    write_output(output, data, replace=force)
+    click.echo(f"{output}: SHA-256 {hashlib.sha256(data).hexdigest()}")
+
+
+COMMANDS: tuple[click.Command, ...] = (verify, verifier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 import streamvault
+from access.package.bundle import verifier
 from access.package.container import Form, deliver
 from access.package.verifier.command import VARIABLE
 from tests.support.packages import Installation, custody_of
@@ -137,6 +139,15 @@ def test_folders_in_folders_without_end_are_no_fault(
     assert "name: a/a" in capsys.readouterr().out
     # What cleans up behind tests does not go so deep.
     subprocess.run(["rm", "-r", str(package / "a")], check=True)
+
+
+def test_the_office_hands_the_verifier_over_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "verify.py"
+    assert streamvault.run(["verifier", "-o", str(file)]) == 0
+    assert file.read_bytes() == verifier()
+    assert hashlib.sha256(verifier()).hexdigest() in capsys.readouterr().out
+    assert streamvault.run(["verifier", "-o", str(file)]) == 2
+    assert streamvault.run(["verifier", "-o", str(file), "--force"]) == 0
 
 
 def test_a_call_that_is_wrong_is_said_to_be(
