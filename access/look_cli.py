@@ -101,6 +101,7 @@ def clip(
     _check_output(output, as_json, force)
     wanted = Interval(start_us, end_us)
     with open_session(session) as node:
+        _check_outside(node, output)
         footage, camera = footage_of(node, "clip"), node.cameras.get(camera_id)
         with looking(node, said, "clip", [camera.number], wanted) as visit:
             grant = visit.grants[camera.number]
@@ -166,6 +167,7 @@ def snapshot(session: Session, camera_id: str, at_us: int, output: Path, force: 
         raise UsageError(f"{output}: name a file that ends in .jpg or .png")
     _check_output(output, as_json, force)
     with open_session(session) as node:
+        _check_outside(node, output)
         footage, camera = footage_of(node, "snapshot"), node.cameras.get(camera_id)
         at_us = _reachable(session, footage, camera, at_us)
         with looking(node, said, "snapshot", [camera.number], Interval(at_us, at_us + 1)) as visit:
@@ -223,6 +225,11 @@ def _check_output(output: Path, as_json: bool, force: bool) -> None:
         check_output(output, replace=force)
     elif as_json or sys.stdout.isatty():
         raise UsageError(f"standard output {'carries the JSON' if as_json else 'is a terminal'}; name a file with -o")
+
+
+def _check_outside(node: Node, output: Path) -> None:
+    if output != STDOUT and node.folder.holds(output):
+        raise UsageError(f"{output}: is inside the data folder; what is handed out goes elsewhere")
 
 
 @dataclass(frozen=True, slots=True)

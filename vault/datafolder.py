@@ -35,6 +35,11 @@ class DataFolder:
 
     path: Path
 
+    def holds(self, path: Path) -> bool:
+        """Whether a file of that name would be inside: what is handed out has no place there, where it is taken for the engine's own
+        and tidied, erased or read as what it is not."""
+        return path.parent.resolve().is_relative_to(self.path.resolve())
+
     @property
     def config_file(self) -> Path:
         return self.path / "streamvault.toml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from vault.console import (
     progress,
     size_text,
 )
-from vault.errors import StreamvaultError, UsageError
+from vault.errors import NotFound, StreamvaultError, UsageError
 from vault.timebase import Interval, format_local, format_us
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def resume(
     session: Session, export_id: str | None, allow_damaged: bool, ask_password: bool, as_user: str, as_json: bool
 ) -> None:
     """Take up an export that was cut short or that was approved. Without ID: the only one there is."""
-    with _exports(session, as_user) as (_, exports, who):
+    with _exports(session, as_user, export_id) as (_, exports, who):
         job = exports.get(export_id) if export_id else _only(exports.unfinished(who))
         password = None if job.step.ended else _password(job.wish.form, ask_password)
         _run(session, exports, who, job, password, as_json, allow_damaged)
@@ -147,7 +147,7 @@ def resume(
 @pass_session
 def approve(session: Session, export_id: str, as_user: str, as_json: bool) -> None:
     """Let an export of a unit go ahead, as the second person; whoever asked for it takes it up then."""
-    with _exports(session, as_user) as (_, exports, who):
+    with _exports(session, as_user, export_id) as (_, exports, who):
         job = exports.approve(export_id, who)
         _report(exports, job, f"export {job.id} is approved; {job.actor} takes it with `export resume {job.id}`", as_json)
 
@@ -160,7 +160,7 @@ def approve(session: Session, export_id: str, as_user: str, as_json: bool) -> No
 @pass_session
 def refuse(session: Session, export_id: str, why: str, as_user: str, as_json: bool) -> None:
     """Refuse an export of a unit, as the second person."""
-    with _exports(session, as_user) as (_, exports, who):
+    with _exports(session, as_user, export_id) as (_, exports, who):
         job = exports.refuse(export_id, who, why)
         _report(exports, job, f"export {job.id} is refused", as_json)
 
@@ -175,7 +175,7 @@ def abort(session: Session, export_id: str, why: str, as_user: str, as_json: boo
     """Give up an export that is not finished; what was taken so far is removed."""
     from access.export.job import Step
 
-    with _exports(session, as_user) as (_, exports, who):
+    with _exports(session, as_user, export_id) as (_, exports, who):
         job = exports.abort(export_id, who, why)
         text = "had been handed over whole"
         if job.step is not Step.DONE:
@@ -213,7 +213,7 @@ def list_(session: Session, unfinished: bool, as_user: str, as_json: bool) -> No
 @pass_session
 def show(session: Session, export_id: str, as_user: str, as_json: bool) -> None:
     """Show one export: what was asked for, why, and how far it is."""
-    with _exports(session, as_user) as (_, exports, who):
+    with _exports(session, as_user, export_id) as (_, exports, who):
         about = _about(exports, exports.seen(export_id, who))
     if as_json:
         print_json(about)
@@ -225,12 +225,23 @@ COMMANDS: tuple[click.Command, ...] = (export,)
 
 
 @contextmanager
-def _exports(session: Session, as_user: str) -> Iterator[tuple[Door, Exports, Principal]]:
-    """Who asks, and the exports."""
+def _exports(session: Session, as_user: str, export_id: str | None = None) -> Iterator[tuple[Door, Exports, Principal]]:
+    """Who asks, and the exports. A refused sign-in is on record where it is about one of them."""
     from access.door import Door
+    from access.export.engine import Exports
+    from access.people.login import operator
+    from vault.grant import Refusal
 
     with open_session(session) as node:
-        door, who = Door(node), principal_of(node, as_user)
+        door = Door(node)
+        try:
+            who = principal_of(node, as_user)
+        except Refusal as refusal:
+            with suppress(NotFound, UsageError):
+                if export_id:
+                    wish = Exports(door).get(export_id).wish
+                    door.refused(operator(), "export", wish.cameras, wish.interval, refusal, more={"as": plain(as_user[:64])})
+            raise
         yield door, _tidied(door), who
 
 

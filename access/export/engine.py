@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from access.door import Door
 from access.export.job import MAX_CAMERAS, MAX_TARGET_CHARS, Job, Step, Wish, new_id
@@ -34,6 +34,7 @@ from access.people.model import Act, Principal, Role
 from index.ledger_anchor import drained
 from index.node import Node
 from index.texts import text_field
+from vault.datafolder import DataFolder
 from vault.errors import Busy, NotFound, StreamvaultError, UsageError
 from vault.grant import Action, Refusal
 from vault.ledger.canonical import Value
@@ -105,7 +106,7 @@ class Exports:
         id = new_id(now_us, secrets.token_hex(3))
         if Path(wish.target).is_dir():
             wish = replace(wish, target=str(Path(wish.target) / wish.form.file_name(id)))
-        _check(wish, now_us, self._node.folder.path)
+        _check(wish, now_us, self._node.folder)
         try:
             grants = self._door.grants(who, "export", wish.cameras, wish.interval)
         except Refusal as refusal:
@@ -165,7 +166,8 @@ class Exports:
         with self._working.lock(id):
             job = self._jobs.get(id)
             if job.step is Step.WAITING:
-                raise Refusal(f"export {id} waits for a second person: `export approve {id}`", "second-person", SECOND)
+                waits = f"export {id} waits for a second person: `export approve {id}`"
+                self._refuse(job, who, Refusal(waits, "second-person", SECOND))
             if job.step.ended:
                 raise UsageError(f"export {id} is {job.step}; ask for a new one")
             if allow_damaged and not job.wish.allow_damaged:
@@ -218,8 +220,13 @@ class Exports:
         # The operator at the host keeps order there; so does an administrator. Neither takes what another asked for.
         keeper = others and (who.user is None or who.user.role is Role.ADMIN)
         if job.actor != who.actor and not keeper:
-            raise Refusal(f"export {id} is {job.actor}'s", "asker", SECOND)
+            self._refuse(job, who, Refusal(f"export {id} is {job.actor}'s", "asker", SECOND))
         return job
+
+    def _refuse(self, job: Job, who: Principal, refusal: Refusal) -> NoReturn:
+        """On record as a deed of its own: tries without end must not fill up the export's."""
+        self._door.refused(who, "export", job.wish.cameras, job.wish.interval, refusal)
+        raise refusal
 
     def _decided(self, id: str, who: Principal) -> Job:
         """The export that waits, and whether this one may decide on it."""
@@ -255,7 +262,7 @@ def _sees(who: Principal, job: Job) -> bool:
     return job.actor == who.actor or (user.role is Role.UNIT and bool(user.unit) and user.unit == job.unit)
 
 
-def _check(wish: Wish, now_us: int, own: Path) -> None:
+def _check(wish: Wish, now_us: int, own: DataFolder) -> None:
     """Raises UsageError."""
     if wish.interval.end_us > now_us:
         raise UsageError(f"the range ends at {format_us(wish.interval.end_us)}, which is yet to come")
@@ -266,8 +273,7 @@ def _check(wish: Wish, now_us: int, own: Path) -> None:
         raise UsageError("the target of an export is an absolute path")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent}: is no folder; make it, or name another target")
-    if target.parent.resolve().is_relative_to(own.resolve()):
-        # What is in there is taken for the engine's own: tidied, erased, or read as what it is not.
+    if own.holds(target):
         raise UsageError(f"{target}: is inside the data folder; what is handed out goes elsewhere")
     if os.path.lexists(target):
         raise UsageError(f"{target}: is there already; name another target")

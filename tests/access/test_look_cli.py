@@ -294,3 +294,12 @@ def test_a_clip_under_way_stops_when_its_grant_is_revoked(data_path: Path) -> No
     assert b"no grant of camera" in err
     ended = looks(data_path)[-1]
     assert (ended.body["outcome"], ended.body["code"]) == ("aborted", "camera")
+
+
+def test_no_look_takes_the_place_of_what_is_in_the_data_folder(run: Run, data_path: Path) -> None:
+    (segment,) = (data_path / "store" / "segments").rglob("*.mp4")
+    before = segment.read_bytes()
+    assert run(*clip(segment), *said(), "--force") == 2
+    assert run(*snapshot(segment.with_suffix(".jpg")), *said()) == 2
+    assert segment.read_bytes() == before
+    assert [path.suffix for path in segment.parent.iterdir()] == [".mp4"]

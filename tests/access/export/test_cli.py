@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import streamvault
+from access.export.jobs import Jobs
 from access.people.model import Role, User
 from access.people.people import People
 from access.people.users import Users
@@ -173,3 +174,18 @@ def test_a_user_exports_by_password_and_a_planner_sees_nothing(
     assert (about["user"], about["authority"]) == ("9901-1", ["role investigator"])
     assert run("list", "--json", "--as", "9901-2") == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_refused_sign_in_about_an_export_is_on_record(
+    run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip(data, 0)
+    wanted = ["cam-1", *span(), "-o", str(tmp_path / "out"), *SAID]
+    assert run("create", *wanted) == 8
+    with open_node(DataFolder.open(data), Config(), SystemClock()) as node:
+        (job,) = Jobs(node.environment).all()
+    monkeypatch.setenv("STREAMVAULT_PASSWORD", "another one entirely")
+    assert run("approve", job.id, "--as", "9901-1") == 4
+    with open_node(DataFolder.open(data), Config(), SystemClock()) as node:
+        last = list(node.ledger.entries())[-1]
+    assert (last.body["outcome"], last.body["code"], last.body["as"]) == ("refused", "credentials", "9901-1")

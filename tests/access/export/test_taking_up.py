@@ -11,7 +11,7 @@ from access.export.job import Step
 from access.export.run import Run
 from access.package.container import Form
 from access.people.model import Act, Principal, Token
-from tests.support.exporting import OPERATOR, SAID, exporting, outcomes, unit_people, wish
+from tests.support.exporting import OPERATOR, SAID, exporting, outcomes, told, unit_people, wish
 from tests.support.segments import START_US, Track, video_track
 from tests.support.streams import encode_h264
 from tests.support.vaults import make_vault
@@ -124,6 +124,19 @@ def test_a_token_for_looking_does_not_decide_on_an_export(data: Path, tmp_path: 
         with pytest.raises(Refusal, match="not for exports"):
             exports.approve(job.id, Principal(second.id, second, who.unit, token=looking))
         assert exports.get(job.id).step is Step.WAITING
+
+
+def test_who_takes_up_what_is_anothers_is_on_record_as_a_deed_of_its_own(data: Path, tmp_path: Path) -> None:
+    people, who = unit_people(approval=True)
+    second = people.users["officer-2"]
+    with exporting(data, people=people) as (node, exports):
+        job = exports.ask(who, wish(tmp_path / "out", SPAN), SAID)
+        for one in (who, Principal(second.id, second, who.unit)):
+            with pytest.raises(Refusal):
+                exports.run(job.id, one)
+        tried = [entry for entry in told(node) if entry.body["outcome"] == "refused"]
+        assert [(entry.actor, entry.body["code"]) for entry in tried] == [(who.actor, "second-person"), (second.id, "asker")]
+        assert not any("export" in entry.subject for entry in tried)
 
 
 def _killed(*arguments: object, **named: object) -> None:
