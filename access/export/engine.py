@@ -170,6 +170,7 @@ class Exports:
                 self._refuse(job, who, Refusal(waits, "second-person", SECOND))
             if job.step.ended:
                 raise UsageError(f"export {id} is {job.step}; ask for a new one")
+            self._check_unit(job, who)
             if allow_damaged and not job.wish.allow_damaged:
                 job = self._jobs.put(replace(job, wish=replace(job.wish, allow_damaged=True)))
             run = Run(self._door, who, job, password, told, said)
@@ -222,6 +223,17 @@ class Exports:
         if job.actor != who.actor and not keeper:
             self._refuse(job, who, Refusal(f"export {id} is {job.actor}'s", "asker", SECOND))
         return job
+
+    def _check_unit(self, job: Job, who: Principal) -> None:
+        """What was asked for one unit does not go to another, nor without the second person whom the unit wants by now."""
+        unit = who.unit
+        if (unit.id if unit else "") != job.unit:
+            self._refuse(
+                job, who, Refusal(f"export {job.id} was asked for by unit {job.unit or '-'}; ask anew", "unit", SECOND)
+            )
+        if unit is not None and unit.approval and job.approved is None:
+            why = f"unit {unit.id} wants a second person by now, and nobody approved export {job.id}; ask anew"
+            self._refuse(job, who, Refusal(why, "second-person", SECOND))
 
     def _refuse(self, job: Job, who: Principal, refusal: Refusal) -> NoReturn:
         """On record as a deed of its own: tries without end must not fill up the export's."""

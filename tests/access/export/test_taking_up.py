@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,6 +138,25 @@ def test_who_takes_up_what_is_anothers_is_on_record_as_a_deed_of_its_own(data: P
         tried = [entry for entry in told(node) if entry.body["outcome"] == "refused"]
         assert [(entry.actor, entry.body["code"]) for entry in tried] == [(who.actor, "second-person"), (second.id, "asker")]
         assert not any("export" in entry.subject for entry in tried)
+
+
+@pytest.mark.parametrize("change", [{"approval": True}, {"id": "other"}])
+def test_a_unit_that_is_another_or_wants_a_second_person_by_now_is_asked_anew(
+    data: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    people, who = unit_people()
+    with exporting(data, people=people) as (node, exports):
+        job = exports.ask(who, wish(tmp_path / "out", SPAN), SAID)
+        assert who.unit is not None
+        unit = replace(who.unit, **change)
+        user = replace(people.users[who.actor], unit=unit.id)
+        people.units[unit.id], people.users[user.id] = unit, user
+        people.grants.append(replace(people.grants[0], number=2, unit=unit.id))
+        node.cameras.set("cam-1", name="so that the registry has changed")
+        with pytest.raises(Refusal, match="ask anew"):
+            exports.run(job.id, Principal(who.actor, user, unit))
+        assert outcomes(node) == ["refused"]
+    assert not (tmp_path / "out").exists()
 
 
 def _killed(*arguments: object, **named: object) -> None:
