@@ -15,7 +15,8 @@ from access.package.container import Form
 from access.people.model import Act, Principal, Role, Terminal, Token, Unit, UnitGrant, User
 from index.node import Node, open_node
 from index.outbox import actor_here
-from vault.clock import Clock, ManualClock
+from tests.support.segments import START_US
+from vault.clock import Clock, ManualClock, SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.errors import NotFound
@@ -64,13 +65,23 @@ def unit_people(*, approval: bool = False, window: Interval = EVER) -> tuple[Few
     return people, Principal("officer-1", people.users["officer-1"], unit)
 
 
-@contextmanager
-def exporting(path: Path, clock: Clock | None = None, people: Few | None = None) -> Iterator[tuple[Node, Exports]]:
-    """The node of a data folder and its exports. `clock`: stands an hour behind the footage's usual start when None."""
-    from tests.support.segments import START_US
+class RunningClock:
+    """Goes on as time does, from an hour behind the footage's usual start, whatever the day is."""
 
+    def now_us(self) -> int:
+        return START_US + 3_600_000_000 + SystemClock().mono_us() % 1_000_000_000
+
+    def mono_us(self) -> int:
+        return SystemClock().mono_us()
+
+
+@contextmanager
+def exporting(
+    path: Path, clock: Clock | None = None, people: Few | None = None, config: Config | None = None
+) -> Iterator[tuple[Node, Exports]]:
+    """The node of a data folder and its exports. `clock`: stands an hour behind the footage's usual start when None."""
     clock = clock or ManualClock(START_US + 3_600_000_000)
-    with open_node(DataFolder.open(path), Config(), clock) as node:
+    with open_node(DataFolder.open(path), config or Config(), clock) as node:
         yield node, Exports(Door(node, people or Few()))
 
 

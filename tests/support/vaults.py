@@ -9,7 +9,7 @@ from index.cameras import NewCamera
 from index.node import Node, open_node
 from index.rows import NewRow
 from tests.support.segments import Track, make_head, make_segment
-from vault.clock import ManualClock
+from vault.clock import Clock, ManualClock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.digest import bytes_digest
@@ -47,10 +47,19 @@ def put_segment(
     return written.info.end_us
 
 
-def make_vault(path: Path, tracks: list[Track], start_us: int, states: list[str], *, gap_us: int = 0) -> list[int]:
+def make_vault(
+    path: Path,
+    tracks: list[Track],
+    start_us: int,
+    states: list[str],
+    *,
+    gap_us: int = 0,
+    config: Config | None = None,
+    clock: Clock | None = None,
+) -> list[int]:
     """A data folder with camera `cam-1` and a segment for each state, `gap_us` apart. Returns the segments' starts and the end."""
     folder = DataFolder.init(path)
-    with open_node(folder, Config(), ManualClock(start_us), create=True) as node:
+    with open_node(folder, config or Config(), clock or ManualClock(start_us), create=True) as node:
         node.sites.ensure_default()
         camera = node.cameras.add(NewCamera(CAMERA_ID, "rtsp://192.0.2.1/stream"))
         node.cameras.begin_recording(camera.number, start_us)

@@ -25,12 +25,12 @@ from access.export.tidying import tidy
 from access.package.builder import PackageBuilder
 from access.package.container import Form, deliver
 from access.people.model import Principal
-from tests.support.exporting import OPERATOR, SAID, exporting, outcomes, told, unit_people, wish
+from tests.support.exporting import OPERATOR, SAID, RunningClock, exporting, outcomes, told, unit_people, wish
 from tests.support.probe import decode_errors
 from tests.support.segments import START_US, video_track
 from tests.support.streams import encode_h264
 from tests.support.vaults import make_vault
-from vault.clock import ManualClock, SystemClock
+from vault.clock import ManualClock
 from vault.errors import Damaged, NotFound, StoreError, UsageError
 from vault.grant import Refusal
 from vault.ids import CameraNumber
@@ -225,7 +225,7 @@ def test_a_grant_that_ends_stops_the_export_and_nothing_of_it_stays(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     people, asker = unit_people()
-    with exporting(data, SystemClock(), people=people) as (node, exports):
+    with exporting(data, RunningClock(), people=people) as (node, exports):
         job = exports.ask(asker, wish(tmp_path / "out", Interval(START_US, START_US + 14 * US)), SAID)
 
         def revoke(*_: object) -> None:
@@ -336,7 +336,7 @@ def test_a_revocation_is_on_record_though_the_store_holds_the_work(
 ) -> None:
     """The store does not answer; nobody waits for it before the ledger hears that the export is over."""
     people, asker = unit_people()
-    with exporting(data, SystemClock(), people=people) as (node, exports):
+    with exporting(data, RunningClock(), people=people) as (node, exports):
         job = exports.ask(asker, wish(tmp_path / "out", Interval(START_US, START_US + 14 * US)), SAID)
         monkeypatch.setattr("access.export.run.LOOK_SECONDS", 0.01)
         monkeypatch.setattr("access.export.run.HEAR_SECONDS", 0.01)

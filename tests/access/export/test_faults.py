@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,15 @@ import pytest
 from access.export.job import Step
 from access.export.taking import Taker
 from access.package.container import Form
-from tests.access.export.test_engine import verify
+from tests.access.export.test_engine import custody, verify
 from tests.support.disks import small_disk
 from tests.support.exporting import OPERATOR, SAID, exporting, outcomes, wish
+from tests.support.s3servers import KEYS, server
 from tests.support.segments import START_US, Track, video_track
 from tests.support.streams import encode_h264
 from tests.support.vaults import make_vault
+from vault.clock import SystemClock
+from vault.config import Config
 from vault.errors import StoreError, StoreFull
 from vault.ledger.ledger import Ledger
 from vault.timebase import Interval
@@ -148,4 +154,30 @@ def test_a_ledger_that_cannot_be_written_lets_nothing_out(
         assert bool(list((tmp_path / "data").glob("exports/*/*/data/media/*/*.mp4"))) == bool(calls)
         _, made = exports.run(job.id, OPERATOR)
         assert outcomes(node).count("done") == 1
+    assert verify(made.path).returncode == 0
+
+
+def test_an_export_from_a_bucket_that_stands_still_is_taken_up_when_it_answers(
+    tmp_path: Path, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    with server("versitygw", tmp_path / "server") as bucket:
+        store = replace(bucket.settings, prefix="node-1", timeout_seconds=1.0, request_seconds=2.0, attempts=1)
+        config = Config(store=store)
+        # The bucket goes by the host's clock.
+        clock = SystemClock()
+        start_us = clock.now_us() - 3_600 * US
+        make_vault(tmp_path / "data", [track], start_us, ["store", "store"], gap_us=US, config=config, clock=clock)
+        with exporting(tmp_path / "data", clock, config=config) as (node, exports):
+            job = exports.ask(OPERATOR, wish(tmp_path / "out", Interval(start_us, start_us + 14 * US)), SAID)
+            os.kill(bucket.process.pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(StoreError):
+                    exports.run(job.id, OPERATOR)
+            finally:
+                os.kill(bucket.process.pid, signal.SIGCONT)
+            _, made = exports.run(job.id, OPERATOR)
+            assert outcomes(node) == ["asked", "aborted", "asked", "done"]
+    assert len(custody(made.path)["cameras"][0]["sources"]) == 2
     assert verify(made.path).returncode == 0
