@@ -46,9 +46,16 @@ class Said:
     approval_ref: str
 
 
+def somebody(context: click.Context, option: click.Parameter, text: str) -> str:
+    """`--as` with nothing behind it is a script's slip, and must not make whoever it was for the host's operator."""
+    if not text and context.get_parameter_source(option.name or "") is not click.core.ParameterSource.DEFAULT:
+        raise click.BadParameter("names nobody; leave it out to act as the operator of this host", context, option)
+    return text
+
+
 _OPTIONS = (
     click.option(
-        "--as", "as_user", default="", metavar="USER",
+        "--as", "as_user", default="", metavar="USER", callback=somebody,
         help="Look as this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
     ),
     click.option(

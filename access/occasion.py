@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from index.texts import text_field
+from index.texts import cleaned, text_field
 from vault.errors import UsageError
 from vault.grant import Action, Refusal
 from vault.ids import CameraNumber
@@ -71,7 +71,8 @@ def occasion(
             ("purpose", purpose), ("why", why), ("case", case), ("destination", destination), ("person", taker),
             ("staff number", staff_number),
         )
-        if not text.strip()
+        # What nobody sees says nothing.
+        if not cleaned(text[: 16 * MAX_TEXT_CHARS])
     ]  # fmt: skip
     if missing:
         raise Refusal(f"nothing is handed out without {' and '.join(missing)}", "field", "Art. 14 (7)")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from access.door_cli import principal_of
+from access.door_cli import principal_of, somebody
 from index.camera_cli import open_session
 from vault.console import (
     MOMENT,
@@ -79,7 +79,7 @@ def chosen(command: _F) -> _F:
     """The options by which rows are chosen, as one argument `asked`."""
     options = (
         click.option(
-            "--as", "as_user", default="", metavar="USER",
+            "--as", "as_user", default="", metavar="USER", callback=somebody,
             help="Look as this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
         ),
         click.option("--from", "from_us", type=MOMENT, help=f"Asked for at this time or later.  [default: {_DAYS} local days before today]"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from access.door_cli import Said, entered, occasion_of, occasion_options, principal_of
+from access.door_cli import Said, entered, occasion_of, occasion_options, principal_of, somebody
 from index.camera_cli import open_session
 from vault.console import (
     MOMENT,
@@ -45,7 +45,7 @@ password_options = click.option(
     help=f"Ask for the password of an encrypted package. Else it is taken from {PASSWORD}, or made and shown once.",
 )  # fmt: skip
 as_option = click.option(
-    "--as", "as_user", default="", metavar="USER",
+    "--as", "as_user", default="", metavar="USER", callback=somebody,
     help="As this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
 )  # fmt: skip
 damaged_option = click.option(

@@ -303,3 +303,17 @@ def test_no_look_takes_the_place_of_what_is_in_the_data_folder(run: Run, data_pa
     assert run(*snapshot(segment.with_suffix(".jpg")), *said()) == 2
     assert segment.read_bytes() == before
     assert [path.suffix for path in segment.parent.iterdir()] == [".mp4"]
+
+
+@pytest.mark.parametrize("words", [["clip", "cam-1"], ["snapshot", "cam-1"], ["export", "list"], ["register", "list"]])
+def test_as_nobody_is_not_as_the_operator(run: Run, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*words, "--as", "") == 2
+    assert "names nobody" in capsys.readouterr().err
+
+
+def test_a_field_that_nobody_can_see_is_refused_by_its_article(run: Run, tmp_path: Path, data_path: Path) -> None:
+    assert run(*clip(tmp_path / "a.mp4"), *said(person="\u200b\u2060", why="\u202e")) == 4
+    with opened(data_path) as node:
+        refused = list(node.ledger.entries())[-1]
+    assert refused.body["article"] == "Art. 14 (7)"
+    assert "without why and person" in str(refused.body["reason"])
