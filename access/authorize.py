@@ -152,7 +152,7 @@ def _check_terminal(unit: Unit, address: str, rules: Rules) -> None:
         return
     if all(terminal_at(unit, one) is None for one in (HOST if not address else (address,))):
         where = address or "this host's own command line"
-        _no(f"{where} is no declared terminal of unit {unit.id}", "terminal", "Art. 14 (3)")
+        _no(f"{where} is no declared terminal of unit {unit.id}; `unit terminal add` declares one", "terminal", "Art. 14 (3)")
 
 
 def _held(unit: Unit, action: Action, camera: CameraFacts, wanted: Interval, now_us: int, known: Known) -> UnitGrant:

@@ -75,7 +75,7 @@ def occasion(
         if not cleaned(text[: 16 * MAX_TEXT_CHARS])
     ]  # fmt: skip
     if missing:
-        raise Refusal(f"nothing is handed out without {' and '.join(missing)}", "field", "Art. 14 (7)")
+        raise Refusal(f"nothing is handed out without {', '.join(missing)}: say each of them", "field", "Art. 14 (7)")
     try:
         category = Purpose(purpose)
     except ValueError:

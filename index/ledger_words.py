@@ -36,6 +36,8 @@ def about(entry: Entry) -> str:
     for key, value in rest.items():
         if key in ("camera", "cameras"):
             numbers = value if isinstance(value, list) else [value]
+            if not numbers:
+                continue
             words.append(f"camera{'s' if len(numbers) != 1 else ''} {_listed([f'#{number}' for number in numbers])}")
         else:
             words.append(f"{key} {_shown(value)}")

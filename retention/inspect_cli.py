@@ -85,10 +85,12 @@ def report(
             made = inspect(node, span, Scope(sites, site_class or ""), limits, line.advance)
     if csv_path:
         write_output(csv_path, as_csv(made, sheet), replace=force)
+        click.echo(f"{csv_path} written", err=True)
     if html_path:
         from retention.inspect_page import page
 
         write_output(html_path, page(made, language).encode(), replace=force)
+        click.echo(f"{html_path} written", err=True)
     if as_json:
         print_json(values(made))
     else:

@@ -64,6 +64,7 @@ def test_a_step_of_an_export_says_what_why_and_how_it_ended() -> None:
         ({"document": "sites/0000000000", "site": "0000000000"}, "site 0000000000"),
         ({"document": "grants/0000000003", "grant": 3, "unit": "u-1", "cameras": [1, 2]}, "grant #3, cameras #1, #2, unit u-1"),
         ({"cameras": [1], "user": "a"}, "camera #1, user a"),
+        ({"document": "grants/0000000003", "grant": 3, "unit": "u-1", "cameras": []}, "grant #3, unit u-1"),
         ({}, ""),
     ],
 )

@@ -127,6 +127,20 @@ def test_names_from_outside_cannot_move_a_terminals_cursor(capsys: pytest.Captur
     assert plain("a\tb\u202e") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
 
 
+def test_a_day_is_not_broken_where_a_terminal_is_narrow(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "PLAIN_WIDTH", 40)
+    print_table(["what", "from", "to"], [["word " * 20, "2026-01-01", "2027-12-31"], ["more", None, ""]])
+    out = capsys.readouterr().out
+    assert "2026-01-01   2027-12-31" in out
+
+
+def test_a_table_without_rows_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["name"], [])
+    assert capsys.readouterr().out == "nothing to list\n"
+
+
 def test_progress_is_silent_for_a_second_and_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
     clock = ManualClock(0)
     line = Progress("writing", 200, clock)

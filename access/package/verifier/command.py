@@ -78,7 +78,12 @@ def trusted_key(text: str) -> str:
     plain = re.sub(r"[\s:-]", "", text).lower()
     if re.fullmatch(r"[0-9a-f]{64}", plain):
         return plain
-    return fingerprint(public_key(content(text)))
+    try:
+        return fingerprint(public_key(content(text)))
+    except FileNotFoundError:
+        raise ValueError(
+            f"--key {shown(text)}: neither a fingerprint of 64 hexadecimal digits nor a file that is there"
+        ) from None
 
 
 def told(verdict: Verdict, package: str) -> list[str]:
@@ -90,7 +95,11 @@ def told(verdict: Verdict, package: str) -> list[str]:
             ("导出编号", "export", facts["export"]),
             ("时段 (UTC)", "range", f"{start} – {end}"),
             ("摄像机", "cameras", ", ".join(facts["cameras"][:20])),
-            ("调取人员", "taken by", f"{facts['person']} ({facts['staff_number']}), {facts['unit_name']}"),
+            (
+                "调取人员",
+                "taken by",
+                f"{facts['person']} ({facts['staff_number']})" + (f", {facts['unit_name']}" if facts["unit_name"] else ""),
+            ),
             ("用途", "purpose", f"{facts['purpose']}: {facts['why']}"),
             ("案号", "case", facts["case"]),
             ("去向", "destination", facts["destination"]),

@@ -71,6 +71,12 @@ def test_without_a_key_it_says_which_fingerprint_to_compare(tmp_path: Path) -> N
     assert grouped(installation.fingerprint) in told.stdout
 
 
+def test_a_key_that_is_neither_a_fingerprint_nor_a_file_is_named(tmp_path: Path) -> None:
+    told = bare(tmp_path / "bare", Installation(tmp_path / "installation").export(), "--key", "1234")
+    assert told.returncode == 2
+    assert "--key 1234: neither a fingerprint" in told.stderr
+
+
 def test_the_file_in_a_package_is_that_verifier(tmp_path: Path) -> None:
     assert (Installation(tmp_path).export() / "verify.py").read_bytes() == verifier()
 
