@@ -183,7 +183,10 @@ def _held(unit: Unit, action: Action, camera: CameraFacts, wanted: Interval, now
 
 
 def _shown(span: Interval) -> str:
-    return f"from {format_us(span.start_us)} to {format_us(span.end_us)}"
+    """Without an end that it does not have."""
+    if span.end_us >= MAX_US:
+        return "of any time" if span.start_us <= EVER.start_us else f"from {format_us(span.start_us)} on"
+    return f"{'' if span.start_us <= EVER.start_us else f'from {format_us(span.start_us)} '}to {format_us(span.end_us)}"
 
 
 def _end(until_us: int) -> int | None:

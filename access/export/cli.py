@@ -27,7 +27,7 @@ from vault.console import (
     size_text,
 )
 from vault.errors import NotFound, StreamvaultError, UsageError
-from vault.timebase import Interval, format_local, format_us
+from vault.timebase import Interval, format_local, format_us, parse_time
 
 if TYPE_CHECKING:
     from access.door import Door
@@ -218,7 +218,13 @@ def show(session: Session, export_id: str, as_user: str, as_json: bool) -> None:
     if as_json:
         print_json(about)
     else:
-        print_fields({name.replace("_", " "): _shown(value) for name, value in about.items() if value not in (None, "", [])})
+        print_fields(
+            {
+                name.removesuffix("_bytes").replace("_", " "): _shown(name, value)
+                for name, value in about.items()
+                if value not in (None, "", [])
+            }
+        )
 
 
 COMMANDS: tuple[click.Command, ...] = (export,)
@@ -304,7 +310,10 @@ def plain_lines(text: str) -> str:
 
 
 def _report_waiting(exports: Exports, job: Job, as_json: bool) -> None:
-    text = f"export {job.id} waits for a second person of unit {job.unit}: `export approve {job.id}`, then `export resume {job.id}`"
+    text = (
+        f"export {job.id} waits for a second person (an administrator, an investigator or another of unit {job.unit}): "
+        f"`export approve {job.id}`, then `export resume {job.id}`"
+    )
     _report(exports, job, text, as_json)
 
 
@@ -347,7 +356,14 @@ def _about(exports: Exports, job: Job) -> dict[str, Any]:
     }
 
 
-def _shown(value: object) -> object:
+def _shown(name: str, value: object) -> object:
+    """A field as people read it: times, sizes and words as in tables."""
+    if name in ("start", "end", "asked", "changed"):
+        return format_local(parse_time(str(value), 0))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name.endswith("_bytes") and isinstance(value, int):
+        return size_text(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
