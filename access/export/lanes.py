@@ -52,6 +52,7 @@ class Ring:
 
     def __init__(self, count: int = _BUFFERS, size: int = BUFFER_BYTES) -> None:
         self.size = size
+        self._count = count
         self._free = deque(memoryview(bytearray(size)) for _ in range(count))
         self._busy: deque[tuple[memoryview, list[Future[Any]]]] = deque()
 
@@ -67,6 +68,11 @@ class Ring:
     def give(self, buffer: memoryview, uses: list[Future[Any]]) -> None:
         """It comes back when all of its uses are done."""
         self._busy.append((buffer, uses))
+
+    @property
+    def whole(self) -> bool:
+        """Every buffer is free: none is lost to what was given up."""
+        return len(self._free) == self._count
 
     def settle(self) -> None:
         """Until every buffer is free. Raises what their uses raised."""
@@ -101,10 +107,14 @@ class Works:
         self.pieces.settle()
 
     def quiet(self) -> None:
-        """As `settle` for what has been given up: its errors are told already, its buffers are made anew."""
+        """As `settle` for what has been given up: its errors are told already, its buffers are made anew.
+
+        Those of an hour without footage were not used: new ones for each would be most of what it costs.
+        """
         for lane in self.lanes:
             lane.drop()
-        self.blocks, self.pieces = Ring(), Ring()
+        self.blocks = self.blocks if self.blocks.whole else Ring()
+        self.pieces = self.pieces if self.pieces.whole else Ring()
 
 
 @contextmanager

@@ -159,6 +159,9 @@ class Run:
         moments = cuts.moments(wish.interval, min(PICTURES, max(1, MAX_PICTURES // len(wish.cameras))))
         pieces = []
         for wanted in cuts.pieces(wish.interval):
+            # Over hours without footage too it is seen that this goes on, and that a permission has ended.
+            self.told(0)
+            self.stop.look()
             piece = done.get((camera.number, wanted))
             if piece is None or not _within(piece, grant.window):
                 # Taken under another grant, perhaps: one that reached further.
