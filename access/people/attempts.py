@@ -89,9 +89,10 @@ class Attempts:
     def charge(self, name: str | None, *, known: bool, address: str) -> Charge:
         """Count one more attempt at this name (None: a token's, counted by its address alone) from this address.
 
-        Raises Refusal while either is locked.
+        The host itself (no address) is never locked: whoever is there shares it with everybody, and needs no guess. Raises Refusal
+        while name or address is locked.
         """
-        rows = [(_address_key(address), BY_ADDRESS)]
+        rows = [(_address_key(address), BY_ADDRESS)] if address else []
         if name is not None:
             rows.insert(0, (_name_key(name, known=known), BY_NAME))
         charge = Charge(tuple(rows), name if name is not None and known else "", address)
@@ -105,11 +106,6 @@ class Attempts:
                     _make_room(txn, key[:1], rule, now_us)
                 txn.put(Table.ATTEMPTS, key, _pack(_tally(txn, key).charged(rule, now_us)))
         return charge
-
-    def check(self, address: str) -> None:
-        """Raises Refusal while this address is locked; for what is looked at so fast that it is charged afterwards, if wrong."""
-        with self._env.read() as txn:
-            self._refuse(txn, Charge(((_address_key(address), BY_ADDRESS),), "", address))
 
     def right(self, charge: Charge) -> None:
         """It was the right password: the name's failures are forgotten, and the address is charged one less."""
@@ -149,7 +145,7 @@ class Attempts:
 
     def _refuse(self, txn: ReadTxn, charge: Charge) -> None:
         now_us = self._clock.now_us()
-        waits_us = max(_tally(txn, key).waits_us(now_us) for key, _ in charge.rows)
+        waits_us = max((_tally(txn, key).waits_us(now_us) for key, _ in charge.rows), default=0)
         if waits_us:
             raise Refusal(
                 f"too many wrong passwords or tokens for this name or from this address; try again in {-(-waits_us // US)} s",

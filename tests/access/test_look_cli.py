@@ -316,4 +316,4 @@ def test_a_field_that_nobody_can_see_is_refused_by_its_article(run: Run, tmp_pat
     with opened(data_path) as node:
         refused = list(node.ledger.entries())[-1]
     assert refused.body["article"] == "Art. 14 (7)"
-    assert "without why and person" in str(refused.body["reason"])
+    assert "without why, person" in str(refused.body["reason"])

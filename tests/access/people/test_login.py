@@ -332,7 +332,7 @@ def test_a_token_lets_in_whoever_it_is_of_until_it_ends_or_is_revoked(people: Pe
         ("", "\u20ac" * 5000),
     ):
         with pytest.raises(Refusal, match="wrong"):
-            sign_in(people, attempts, people.clock, name, token=wrong)
+            sign_in(people, attempts, people.clock, name, token=wrong, address=ADDRESS)
     assert attempts.rows() == rows + 1
     vault.clock.advance(DAY_US)
     with pytest.raises(Refusal, match="wrong"):
