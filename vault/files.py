@@ -32,7 +32,7 @@ def store_error(doing: str, error: OSError) -> StoreError:
     """
     reason = error.strerror or type(error).__name__
     if error.errno in _FULL:
-        return StoreFull(f"{doing}: {reason}; free some space or lower what is kept")
+        return StoreFull(f"{doing}: {reason}; free some space there")
     return StoreError(f"{doing}: {reason}")
 
 

@@ -283,8 +283,14 @@ def _run(
 
     job_id = job.id
     os.nice(NICE)
-    with progress(session, f"export {job.id}", exports.expected_bytes(job)) as line:
-        job, made = exports.run(job.id, who, password=password, allow_damaged=allow_damaged, told=line.advance, said=said)
+    try:
+        with progress(session, f"export {job.id}", exports.expected_bytes(job)) as line:
+            job, made = exports.run(job.id, who, password=password, allow_damaged=allow_damaged, told=line.advance, said=said)
+    except (StreamvaultError, KeyboardInterrupt):
+        with suppress(StreamvaultError):
+            if not exports.get(job_id).step.ended:
+                said(f"is not finished; `export resume {job_id}` takes it up again within a day")
+        raise
     _tell_password(made)
     lines = [
         f"{made.path}: {size_text(made.size_bytes)}, {counted(job.files, 'file')}; export {job.id}",
@@ -310,11 +316,9 @@ def plain_lines(text: str) -> str:
 
 
 def _report_waiting(exports: Exports, job: Job, as_json: bool) -> None:
-    text = (
-        f"export {job.id} waits for a second person (an administrator, an investigator or another of unit {job.unit}): "
-        f"`export approve {job.id}`, then `export resume {job.id}`"
-    )
-    _report(exports, job, text, as_json)
+    other = f"an administrator, an investigator or another of unit {job.unit}"
+    then = f"`export approve {job.id}`, then `export resume {job.id}`"
+    _report(exports, job, f"export {job.id} waits for a second person ({other}): {then}", as_json)
 
 
 def _few(names: list[str]) -> str:

@@ -126,7 +126,9 @@ def test_what_was_cut_short_is_named_and_taken_up_again(
 ) -> None:
     flip(data, 0)
     assert run("create", "cam-1", *span(), "-o", str(tmp_path / "out"), *SAID) == 8
-    assert "segments/" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "segments/" in told
+    assert re.search(r"is not finished; `export resume \S+` takes it up again", told)
     assert run("create", "cam-1", *span(3 * US), "-o", str(tmp_path / "other"), *SAID) == 0
     said = capsys.readouterr().err
     found = re.search(r"export resume (\S+)`", said)
