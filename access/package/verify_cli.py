@@ -51,7 +51,9 @@ def verify(
         trust = {trusted_key(text) for text in keys}
         known = content(str(succession)) if succession else b""
     except (OSError, ValueError) as error:
-        raise UsageError(f"what --key or --succession names cannot be read: {error}") from None
+        raise UsageError(
+            str(error) if isinstance(error, ValueError) else f"what --key or --succession names cannot be read: {error}"
+        ) from None
     ledger = _own_ledger(session)
     if ledger is not None and not trust:
         own = ledger.succession()

@@ -121,6 +121,8 @@ def read_secret(from_stdin: bool, what: str, *, again: bool = False) -> str:
         if not line:
             raise UsageError(f"{what}: standard input ended before it")
         return line.rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise UsageError(f"{what}: nobody can be asked for it here: say --password-stdin and give it on standard input")
     answer: str = click.prompt(what, hide_input=True, confirmation_prompt=again, err=True)
     return answer
 

@@ -141,11 +141,17 @@ class People:
             return [made(fields) for fields in self.registry.all_fields(txn, kind)]
 
 
+LISTED: Final = frozenset({"user", "unit", "token", "grant", "application"})
+"""Kinds that a command of their name lists."""
+
+
 def present(found: _T | None, what: str) -> _T:
     """What was found. Raises NotFound where nothing was, or what was removed."""
     removed: Any = getattr(found, "removed_us", None)
     if found is None or removed is not None:
-        raise NotFound(f"there is no {what}" if found is None else f"{what} was removed")
+        kind = what.partition(" ")[0]
+        where = f"; `{kind} list` shows those there are" if kind in LISTED else ""
+        raise NotFound(f"there is no {what}{where}" if found is None else f"{what} was removed")
     return found
 
 

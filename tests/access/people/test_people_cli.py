@@ -238,6 +238,17 @@ def test_what_the_rule_or_reason_forbids_is_refused_by_name(run: Run, capsys: py
         assert says in capsys.readouterr().err
 
 
+def test_what_is_not_there_says_where_to_look_and_where_nobody_can_be_asked_how_else(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("user", "unit"):
+        assert run(kind, "show", "nosuch") == 3
+        assert f"there is no {kind} 'nosuch'; `{kind} list` shows those there are" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert run("user", "password", "admin", "--own") == 2
+    assert "--password-stdin" in capsys.readouterr().err
+
+
 def test_hostile_words_come_out_inert(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     nasty = "=cmd|' /C calc'!A0\r\n\x1b[2J\u202e<script>\"x\"</script>../../e\ud800\x00"
     assert run("unit", "add", "bad", "--name", nasty, "--scope", nasty, "--by", nasty) == 0
