@@ -13,6 +13,8 @@ from index.timeline import View
 from vault.timebase import Interval
 
 EXPIRED = "expired"
+BEFORE = "before the first recording"
+"""The timeline knows nothing of it: the camera was not there yet."""
 NOT_CLOSED = "not closed yet"
 """Of footage that was still being recorded when its turn came: no hash stands for it yet."""
 
@@ -24,6 +26,10 @@ def taken_camera(camera: Camera, site: Site | None, asked: Interval, pieces: Seq
     missing = [Missing(Interval(gap.start_us, gap.end_us), gap.reason) for gap in view.gaps]
     missing += [Missing(gone, EXPIRED) for gone in view.expired]
     missing += [item for piece in pieces for item in piece.left_out]
+    known = [*view.runs, *view.expired, *(item.interval for item in missing)]
+    begins_us = min((span.start_us for span in known), default=asked.end_us)
+    if asked.start_us < begins_us:
+        missing.append(Missing(Interval(asked.start_us, begins_us), BEFORE))
     taken = held = None
     if files:
         taken = Interval(min(item.shown.start_us for item in files), max(item.shown.end_us for item in files))

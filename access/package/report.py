@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from access.package.custody import Custody, Source, TakenCamera
-from access.package.report_words import EXPIRED, LABELS
+from access.package.report_words import LABELS, MISSING
 from access.register_words import PURPOSES
 from retention.inspect_words import Words, reason
 from retention.inspection import length_text, seconds_text
@@ -63,7 +63,7 @@ def page(custody: Custody, thumbnails: Sequence[Thumbnail]) -> bytes:
         return (_EPOCH + timedelta(microseconds=at_us)).astimezone(zone).isoformat(sep=" ", timespec="milliseconds")
 
     def why(text: str) -> Markup:
-        return said(EXPIRED if text == "expired" else reason(text))
+        return said(MISSING.get(text) or reason(text))
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals.update(

@@ -7,7 +7,12 @@ from typing import Final
 
 from retention.inspect_words import Words
 
-EXPIRED: Final = Words("已到期删除", "expired, deleted by rule")
+MISSING: Final[Mapping[str, Words]] = {
+    "expired": Words("已到期删除", "expired, deleted by rule"),
+    "before the first recording": Words("首次录像之前", "before the first recording"),
+    "not closed yet": Words("录制尚未结束", "not closed yet"),
+}
+"""Why time is missing, beyond the reasons of gaps."""
 
 LABELS: Final[Mapping[str, Words]] = {
     "title": Words("视频调取报告", "Report of exported footage"),

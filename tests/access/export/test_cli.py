@@ -82,6 +82,15 @@ def test_an_export_is_made_and_shown(run: Run, tmp_path: Path, capsys: pytest.Ca
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_what_lies_before_a_camera_was_there_is_named_as_missing(run: Run, tmp_path: Path) -> None:
+    assert run("create", "cam-1", *span(-60 * US), "-o", str(tmp_path / "out"), *SAID) == 0
+    (camera,) = json.loads((tmp_path / "out" / "data" / "custody.json").read_text())["cameras"]
+    first = camera["missing"][0]
+    assert first["reason"] == "before the first recording"
+    assert (first["start_us"], first["end_us"]) == (START_US - 60 * US, camera["taken"]["start_us"])
+    assert "首次录像之前" in (tmp_path / "out" / "data" / "report.html").read_text()
+
+
 def test_a_folder_that_is_there_takes_the_package_under_its_id(run: Run, tmp_path: Path) -> None:
     (tmp_path / "outbox").mkdir()
     assert run("create", "cam-1", *span(), "-o", str(tmp_path / "outbox"), "--form", "tar", *SAID) == 0
