@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 DEFAULT_DATA = Path("streamvault-data")
 PLAIN_WIDTH = 160
 """Columns of a table that goes into a file or a pipe."""
+_WHOLE_ID_CHARS = 24
 _DAY_OR_NOTHING = re.compile(r"(\d{4}-\d{2}-\d{2})?")
 
 
@@ -121,9 +122,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(columns):
-        # A day that is broken in two is hard to read; words in the other columns may be.
+        # A day or an id that is broken in two is hard to read; words in the other columns may be.
         days = all(_DAY_OR_NOTHING.fullmatch(str(row[place] or "")) for row in rows)
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=days)
+        ids = place == 0 and all(len(str(row[0])) <= _WHOLE_ID_CHARS for row in rows)
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=days or ids)
     for row in rows:
         table.add_row(*(Text(plain("" if value is None else str(value))) for value in row))
     # Drawn apart and written by us: rich ends the process by itself where nobody reads on.
