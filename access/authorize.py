@@ -15,7 +15,7 @@ from access.people.model import Principal, Role, Unit, UnitGrant, User
 from access.people.terminals import terminal_at
 from vault.grant import EVER, Action, Grant, Refusal
 from vault.ids import CameraNumber
-from vault.timebase import MAX_US, US, Interval, format_us
+from vault.timebase import MAX_US, US, Interval, format_local, format_us
 
 VIEWING_SILENT_US: Final = 60 * US
 """A viewing-room camera of which nothing newer is recorded is silent: by then it is an alarm too (Art. 7)."""
@@ -29,10 +29,14 @@ HOST: Final = ("127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class CameraFacts:
-    """A camera and the site it is of now."""
+    """A camera and the site it is of now. `id`: for people; empty where it has none any more."""
 
     number: CameraNumber
     site: str
+    id: str = ""
+
+    def __str__(self) -> str:
+        return camera_text(self.number, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,13 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A unit's grants by what they cover. `viewing_until_us`: up to when its viewing-room camera is recorded, None: nothing is."""
+    """A unit's grants by what they cover. `viewing_until_us`: up to when its viewing-room camera is recorded, None: nothing is;
+    `viewing_id`: that camera's id."""
 
     by_camera: Mapping[CameraNumber, Sequence[UnitGrant]] = field(default_factory=dict)
     by_site: Mapping[str, Sequence[UnitGrant]] = field(default_factory=dict)
     viewing_until_us: int | None = None
+    viewing_id: str = ""
 
     @classmethod
     def of(cls, unit: Unit | None, grants: Sequence[UnitGrant], viewing_until_us: int | None = None) -> Known:
@@ -92,7 +98,7 @@ def authorize(
     _check_unit(unit, now_us)
     _check_person(user, now_us)
     _check_terminal(unit, who.address, rules)
-    finding = viewing_room(unit, known.viewing_until_us, now_us)
+    finding = viewing_room(unit, known.viewing_until_us, now_us, known.viewing_id)
     if finding and rules.viewing_room != "finding":
         _no(f"unit {unit.id}: {finding}", "viewing-room", "Art. 14 (2)")
     held = _held(unit, action, camera, wanted, now_us, known)
@@ -101,14 +107,20 @@ def authorize(
     return Grant(who.actor, action, camera.number, held.window, _end(until_us), authority)
 
 
-def viewing_room(unit: Unit, until_us: int | None, now_us: int) -> str:
+def camera_text(number: CameraNumber, id: str) -> str:
+    """A camera for people: `gate-1 (#6)`; by its number alone where it has no id any more."""
+    return f"{id} (#{number})" if id else f"#{number}"
+
+
+def viewing_room(unit: Unit, until_us: int | None, now_us: int, camera_id: str = "") -> str:
     """What is not as Art. 14 (2) wants it; empty when nothing is."""
     if unit.viewing_camera is None:
         return "no camera shows its viewing room"
+    room = camera_text(unit.viewing_camera, camera_id)
     if until_us is None:
-        return f"its viewing-room camera #{unit.viewing_camera} has recorded nothing"
+        return f"its viewing-room camera {room} has recorded nothing"
     if now_us - until_us > VIEWING_SILENT_US:
-        return f"its viewing-room camera #{unit.viewing_camera} is silent since {format_us(until_us)}"
+        return f"its viewing-room camera {room} is silent since {format_local(until_us)}"
     return ""
 
 
@@ -132,9 +144,9 @@ def _check_unit(unit: Unit, now_us: int) -> None:
     if not unit.agreement:
         _no(f"unit {unit.id} has signed no sharing agreement", "agreement", "Art. 13, 14")
     if now_us < unit.valid_from_us or (unit.valid_to_us is not None and now_us >= unit.valid_to_us):
-        end = "has no end" if unit.valid_to_us is None else f"to {format_us(unit.valid_to_us)}"
+        end = "has no end" if unit.valid_to_us is None else f"to {format_local(unit.valid_to_us)}"
         _no(
-            f"the agreement of unit {unit.id} is not in force: from {format_us(unit.valid_from_us)}, {end}",
+            f"the agreement of unit {unit.id} is not in force: from {format_local(unit.valid_from_us)}, {end}",
             "agreement",
             "Art. 13, 14",
         )
@@ -160,21 +172,21 @@ def _held(unit: Unit, action: Action, camera: CameraFacts, wanted: Interval, now
     mine = [*known.by_camera.get(camera.number, ()), *known.by_site.get(camera.site, ())]
     mine = [grant for grant in mine if grant.unit == unit.id and grant.revoked is None]
     if not mine:
-        _no(f"unit {unit.id} has no grant of camera #{camera.number}", "camera", "Art. 14 (4)")
+        _no(f"unit {unit.id} has no grant of camera {camera}", "camera", "Art. 14 (4)")
     able = [grant for grant in mine if action in grant.actions]
     if not able:
-        _no(f"unit {unit.id} has no grant to {action} camera #{camera.number}", "action", "Art. 14 (4)")
+        _no(f"unit {unit.id} has no grant to {action} camera {camera}", "action", "Art. 14 (4)")
     valid = [grant for grant in able if grant.valid.start_us <= now_us < grant.valid.end_us]
     if not valid:
         _no(
-            f"the grant of camera #{camera.number} to unit {unit.id} is not valid now: {_shown(able[0].valid)}",
+            f"the grant of camera {camera} to unit {unit.id} is not valid now: {_shown(able[0].valid)}",
             "validity",
             "Art. 13, 14",
         )
     fitting = [grant for grant in valid if grant.window.start_us <= wanted.start_us and wanted.end_us <= grant.window.end_us]
     if not fitting:
         _no(
-            f"the grant of camera #{camera.number} to unit {unit.id} is for footage {_shown(valid[0].window)}, and "
+            f"the grant of camera {camera} to unit {unit.id} is for footage {_shown(valid[0].window)}, and "
             f"{_shown(wanted)} was asked for",
             "window",
             "Art. 14 (4)",
@@ -185,8 +197,8 @@ def _held(unit: Unit, action: Action, camera: CameraFacts, wanted: Interval, now
 def _shown(span: Interval) -> str:
     """Without an end that it does not have."""
     if span.end_us >= MAX_US:
-        return "of any time" if span.start_us <= EVER.start_us else f"from {format_us(span.start_us)} on"
-    return f"{'' if span.start_us <= EVER.start_us else f'from {format_us(span.start_us)} '}to {format_us(span.end_us)}"
+        return "of any time" if span.start_us <= EVER.start_us else f"from {format_local(span.start_us)} on"
+    return f"{'' if span.start_us <= EVER.start_us else f'from {format_local(span.start_us)} '}to {format_local(span.end_us)}"
 
 
 def _end(until_us: int) -> int | None:

@@ -185,7 +185,8 @@ class Door:
             self.node.outbox.drain()
 
     def _camera(self, number: CameraNumber, now_us: int) -> CameraFacts:
-        return CameraFacts(number, self.node.cameras.by_number(number).at(now_us).site)
+        camera = self.node.cameras.by_number(number)
+        return CameraFacts(number, camera.at(now_us).site, "" if camera.is_removed else camera.id)
 
     def _of(self, who: Principal) -> Known:
         """The unit's grants, read anew when the registry has changed, and how far its viewing-room camera is recorded."""
@@ -196,7 +197,15 @@ class Door:
         if seen != changes:
             known = Known.of(unit, self._people.grants_of(unit.id))
             self._known[unit.id] = changes, known
-        return known if unit.viewing_camera is None else replace(known, viewing_until_us=self._newest_us(unit.viewing_camera))
+        room = unit.viewing_camera
+        return known if room is None else replace(known, viewing_until_us=self._newest_us(room), viewing_id=self._id(room))
+
+    def _id(self, number: CameraNumber) -> str:
+        """Empty where the camera is not there any more."""
+        with suppress(NotFound):
+            camera = self.node.cameras.by_number(number)
+            return "" if camera.is_removed else camera.id
+        return ""
 
     def _newest_us(self, camera: CameraNumber) -> int | None:
         """Where what is recorded of a camera ends, what is being recorded included."""

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from index.camera_cli import open_session
-from vault.console import MOMENT, Session, by_option, counted, json_option, pass_session, print_fields, print_json, print_table
+from vault.console import (
+    MOMENT,
+    Number,
+    Session,
+    by_option,
+    counted,
+    json_option,
+    pass_session,
+    print_fields,
+    print_json,
+    print_table,
+)
 from vault.errors import UsageError
 from vault.timebase import Interval, format_local, format_us
 
@@ -17,6 +28,7 @@ if TYPE_CHECKING:
     from index.holds import Act, Order
     from index.node import Node
 
+HOLD_NUMBER = Number("a hold's number, as `hold list` shows it")
 _MAX_SHOWN = 8
 
 
@@ -52,7 +64,7 @@ def add(
 
 
 @hold.command("extend")
-@click.argument("number", type=int)
+@click.argument("number", type=HOLD_NUMBER)
 @click.option("--until", "until_us", type=MOMENT, help="When it ends instead; never earlier than now said.")
 @click.option("--open", "open_end", is_flag=True, help="It ends by a release only.")
 @click.option("--camera", "camera_ids", multiple=True, help="One more camera; may be repeated.")
@@ -80,7 +92,7 @@ def extend(
 
 
 @hold.command("release")
-@click.argument("number", type=int)
+@click.argument("number", type=HOLD_NUMBER)
 @by_option
 @json_option
 @pass_session
@@ -92,7 +104,7 @@ def release(session: Session, number: int, by: str, as_json: bool) -> None:
 
 
 @hold.command("confirm")
-@click.argument("number", type=int)
+@click.argument("number", type=HOLD_NUMBER)
 @by_option
 @json_option
 @pass_session
@@ -129,7 +141,7 @@ def list_(session: Session, everything: bool, as_json: bool) -> None:
 
 
 @hold.command("show")
-@click.argument("number", type=int)
+@click.argument("number", type=HOLD_NUMBER)
 @json_option
 @pass_session
 def show(session: Session, number: int, as_json: bool) -> None:
@@ -176,7 +188,9 @@ def _some(order: Order, names: Mapping[int, str]) -> str:
 
 
 def _until(order: Order) -> str:
-    return "released" if order.until_us is None else format_local(order.until_us)
+    if order.until_us is not None:
+        return format_local(order.until_us)
+    return "no end, only a release" if order.released is None else "its release"
 
 
 def _said(act: Act | None) -> str | None:

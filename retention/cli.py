@@ -140,9 +140,9 @@ def show(session: Session, as_json: bool) -> None:
         verdict, state, cameras = watch.look(), watch.state(), watch.cameras()
         with node.environment.read() as txn:
             unknown = sum(item.segments for item in expiry_sums(txn, 0))
-    known_us = state.known.confirmed_us if state.known else None
+    known_us, now_us = state.known.confirmed_us if state.known else None, session.clock.now_us()
     fields: dict[str, Any] = {
-        "now": format_us(session.clock.now_us()),
+        "now": format_us(now_us),
         "confirmed": verdict.confirmed,
         "why": verdict.why,
         "latest_confirmed": _instant(known_us or 0),
@@ -157,7 +157,12 @@ def show(session: Session, as_json: bool) -> None:
     else:
         print_fields(
             {name.replace("_", " "): value for name, value in fields.items()}
-            | {"confirmed": "yes" if verdict.confirmed else "no"}
+            | {
+                "confirmed": "yes" if verdict.confirmed else "no",
+                "now": format_local(now_us),
+                "latest confirmed": format_local(known_us) if known_us else None,
+                "unconfirmed since": format_local(state.since_us) if state.since_us else None,
+            }
         )
 
 

@@ -34,6 +34,7 @@ DEFAULT_DATA = Path("streamvault-data")
 PLAIN_WIDTH = 160
 """Columns of a table that goes into a file or a pipe."""
 _WHOLE_ID_CHARS = 24
+_MAX_DIGITS = 18
 _DAY_OR_NOTHING = re.compile(r"(\d{4}-\d{2}-\d{2})?")
 
 
@@ -90,6 +91,27 @@ class Moment(click.ParamType[int]):
 
 
 MOMENT = Moment()
+
+
+class Number(click.ParamType[int]):
+    """An argument that is the number of something, from 1 on. `what`: `a grant's number`. `most`: the greatest there can be."""
+
+    name = "number"
+
+    def __init__(self, what: str, most: int | None = None) -> None:
+        self._what = what
+        self._most = most
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+            self.fail(f"'{text[:60]}' is not {self._what}", param, ctx)
+        number = int(text)
+        if number < 1 or (self._most is not None and number > self._most):
+            reach = "from 1 on" if self._most is None else f"1 to {self._most}"
+            self.fail(f"{number} is out of the range of {self._what}: {reach}", param, ctx)
+        return number
+
 
 by_option = click.option(
     "--by",

@@ -11,7 +11,7 @@ from typing import Final
 
 from vault.errors import Refused
 from vault.ids import CameraNumber
-from vault.timebase import MAX_US, Interval, format_us
+from vault.timebase import MAX_US, Interval, format_local
 
 EVER: Final = Interval(0, MAX_US)
 
@@ -52,8 +52,9 @@ class Grant:
         self.check_camera(camera)
         if wanted.start_us < self.window.start_us or wanted.end_us > self.window.end_us:
             raise Refusal(
-                f"the grant of {self.holder} reaches from {format_us(self.window.start_us)} to {format_us(self.window.end_us)}, and "
-                f"{format_us(wanted.start_us)} to {format_us(wanted.end_us)} was asked for",
+                f"the grant of {self.holder} reaches from {format_local(self.window.start_us)} to "
+                f"{format_local(self.window.end_us)}, and {format_local(wanted.start_us)} to {format_local(wanted.end_us)} was "
+                "asked for",
                 "window",
                 "Art. 14 (4)",
             )
@@ -62,7 +63,7 @@ class Grant:
         """Of a segment that will be read in parts. Raises Refusal where nothing of it is within."""
         self.check_camera(camera)
         if not whole.overlaps(self.window):
-            raise Refusal(f"the grant of {self.holder} says nothing of {format_us(whole.start_us)}", "window", "Art. 14 (4)")
+            raise Refusal(f"the grant of {self.holder} says nothing of {format_local(whole.start_us)}", "window", "Art. 14 (4)")
 
     def check_camera(self, camera: CameraNumber) -> None:
         """Raises Refusal where it is for another camera."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -89,7 +90,11 @@ def format_us(us: int) -> str:
 
 def format_local(us: int, zone: tzinfo | None = None) -> str:
     """ISO 8601 with milliseconds in `zone` (the host's when None); for people."""
-    return (_EPOCH + timedelta(microseconds=us)).astimezone(zone).isoformat(sep=" ", timespec="milliseconds")
+    moment = _EPOCH + timedelta(microseconds=us)
+    # The last hours of the year 9999 are beyond the calendar in zones east of Greenwich: in UTC, then.
+    with suppress(OverflowError, ValueError):
+        moment = moment.astimezone(zone)
+    return moment.isoformat(sep=" ", timespec="milliseconds")
 
 
 def parse_time(text: str, now_us: int) -> int:

@@ -103,10 +103,10 @@ def create(
     shown, and named. What cuts an export short leaves it to be taken up again with `export resume` within a day.
     """
     from access.export.job import Wish
-    from access.package.container import Form
+    from access.package.container import Form, form_named
     from vault.splice.part import Gaps
 
-    wanted, shape = Interval(start_us, end_us), Form(form) if form else _form_of(output)
+    wanted, shape = Interval(start_us, end_us), Form(form) if form else form_named(output)
     with open_session(session) as node:
         numbers = tuple(dict.fromkeys(node.cameras.get(camera_id).number for camera_id in camera_ids))
         door, who = entered(node, said, "export", numbers, wanted)
@@ -369,14 +369,6 @@ def _shown(name: str, value: object) -> object:
     if name.endswith("_bytes") and isinstance(value, int):
         return size_text(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else value
-
-
-def _form_of(output: Path) -> Form:
-    from access.package.container import Form
-
-    if output.name.endswith(".enc"):
-        return Form.ENCRYPTED
-    return Form.TAR if output.suffix == ".tar" else Form.FOLDER
 
 
 def _password(form: Form, ask: bool) -> str | None:

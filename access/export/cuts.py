@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Sequence
 from typing import Final
@@ -36,6 +37,13 @@ def one_codec_each(parts: Sequence[Part], wanted: Interval) -> list[Interval]:
     return [Interval(start_us, end_us) for start_us, end_us in zip(borders, [*borders[1:], wanted.end_us], strict=True)]
 
 
-def moments(wanted: Interval, count: int) -> list[int]:
-    """Instants for the report's pictures: evenly over the range, the first at its beginning."""
-    return [wanted.start_us + wanted.duration_us * number // count for number in range(count)]
+def moments(runs: Sequence[Interval], count: int) -> list[int]:
+    """Instants for the report's pictures: evenly over what was recorded, the first at its beginning. `runs`: disjoint, in order."""
+    total_us = sum(run.duration_us for run in runs)
+    ends_us = list(itertools.accumulate(run.duration_us for run in runs))
+    found = []
+    for number in range(count if total_us else 0):
+        passed_us = total_us * number // count
+        at = bisect.bisect_right(ends_us, passed_us)
+        found.append(runs[at].end_us - (ends_us[at] - passed_us))
+    return found

@@ -156,16 +156,23 @@ class Run:
         taker = Taker(
             self.node, builder, shop, self.stop, wish.gaps, wish.original, wish.allow_damaged, self._wrote
         )  # fmt: skip
-        moments = cuts.moments(wish.interval, min(PICTURES, max(1, MAX_PICTURES // len(wish.cameras))))
+        timeline, now_us = Timeline(self.node.environment), self.node.clock.now_us()
+        open_now = growing_intervals(self.node.environment, self.node.spool, camera.number, now_us)
+        runs = timeline.runs(camera.number, wish.interval, open_now)
+        moments = cuts.moments(runs, min(PICTURES, max(1, MAX_PICTURES // len(wish.cameras))))
         pieces = []
         for wanted in cuts.pieces(wish.interval):
             # Over hours without footage too it is seen that this goes on, and that a permission has ended.
             self.told(0)
             self.stop.look()
             piece = done.get((camera.number, wanted))
+            # What begins to be recorded from now on is in no hour that is long over: the spool is not asked again for each of those.
+            is_settled = wanted.end_us <= now_us - MAX_SEGMENT_US and not any(span.overlaps(wanted) for span in open_now)
+            if piece is None and is_settled and not timeline.span(camera.number, wanted):
+                continue
             if piece is None or not _within(piece, grant.window):
                 # Taken under another grant, perhaps: one that reached further.
-                still_open = self._closed(camera.number, wanted)
+                still_open = [] if is_settled else self._closed(camera.number, wanted)
                 piece = taker.take(grant, camera, wanted, moments)
                 piece = replace(piece, left_out=(*piece.left_out, *(Missing(gap, NOT_CLOSED) for gap in still_open)))
                 kept.keep(builder.folder, (camera.number, wanted), piece)

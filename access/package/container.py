@@ -41,6 +41,25 @@ class Form(enum.StrEnum):
         return export + {"folder": "", "tar": ".tar", "encrypted": ".tar.enc"}[self.value]
 
 
+_OTHERS: Final = (
+    ".7z", ".avi", ".bz2", ".cab", ".gpg", ".gz", ".html", ".img", ".iso", ".json", ".m4v", ".mkv", ".mov", ".mp4", ".pdf", ".ps",
+    ".rar", ".tbz", ".tgz", ".ts", ".txz", ".xz", ".zip", ".zst",
+)  # fmt: skip
+"""Endings of files that a package never is. A folder's name may have dots in it, so that only what people name files by is here."""
+
+
+def form_named(output: Path) -> Form:
+    """The form that an output's name asks for. Raises UsageError for a file of another kind; a folder that is there is none."""
+    ending = output.suffix
+    if ending in (".enc", ".tar"):
+        return Form.ENCRYPTED if ending == ".enc" else Form.TAR
+    if ending.lower() in _OTHERS and not output.is_dir():
+        raise UsageError(
+            f"{output}: a package is a folder, a .tar or an encrypted .tar.enc, never a {ending}; name one of those, or say --form"
+        )
+    return Form.FOLDER
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """What stands at `path`, durable. `password`: the one that was made, to be shown once and kept nowhere; None where the caller

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from index.camera_cli import open_session
-from vault.console import Session
+from vault.console import Number, Session
 from vault.errors import NotFound, UsageError
 from vault.timebase import MAX_US, US, format_local, format_us
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 ACTIONS = click.Choice(("view", "export"))
-NUMBER = click.IntRange(1, 10**10 - 1)
+_MOST = 10**10 - 1
+GRANT_NUMBER = Number("a grant's number, as `grant list` shows it", _MOST)
+APPLICATION_NUMBER = Number("an application's number, as `application list` shows it", _MOST)
 DAY_HELP = "a day as 2026-11-22 (of retention.time_zone, whole) or an instant"
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from access.people.console import (
-    NUMBER,
+    APPLICATION_NUMBER,
+    GRANT_NUMBER,
     act_text,
     application_json,
     application_state,
@@ -50,7 +51,7 @@ def ask(session: Session, /, unit_id: str, work: str, by: str, **scope: Any) -> 
 
 
 @application.command("grant")
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=APPLICATION_NUMBER)
 @click.option("--reason", default="", help="Why, if there is more to say than the work.")
 @scope_options(required=False)
 @valid_options
@@ -78,7 +79,7 @@ def grant_application(
 
 
 @application.command("refuse")
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=APPLICATION_NUMBER)
 @click.option("--reason", required=True, help="Why.")
 @by_option
 @pass_session
@@ -119,7 +120,7 @@ def list_applications(session: Session, unit_id: str | None, decided: bool, as_j
 
 
 @application.command("show")
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=APPLICATION_NUMBER)
 @json_option
 @pass_session
 def show_application(session: Session, number: int, as_json: bool) -> None:
@@ -190,7 +191,7 @@ def list_(session: Session, unit_id: str | None, ended: bool, as_json: bool) -> 
 
 
 @grant.command("show")
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=GRANT_NUMBER)
 @json_option
 @pass_session
 def show(session: Session, number: int, as_json: bool) -> None:
@@ -212,7 +213,7 @@ def show(session: Session, number: int, as_json: bool) -> None:
 
 
 @grant.command("revoke")
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=GRANT_NUMBER)
 @by_option
 @pass_session
 def revoke(session: Session, number: int, by: str) -> None:

@@ -14,13 +14,13 @@ from access.authorize import VIEWING_SILENT_US, CameraFacts, Known, Rules, autho
 from access.people.model import Act, Principal, Role, Terminal, Token, Unit, UnitGrant, User
 from vault.grant import EVER, Action, Grant, Refusal
 from vault.ids import CameraNumber
-from vault.timebase import MAX_US, US, Interval
+from vault.timebase import MAX_US, US, Interval, format_local
 
 HOUR_US = 3_600 * US
 DAY_US = 24 * HOUR_US
 NOW_US = 1_800_000_000_000_000
 TODAY, LATER = "2027-01-15", "2027-01-17"
-CAMERA = CameraFacts(CameraNumber(7), "gate")
+CAMERA = CameraFacts(CameraNumber(7), "gate", "gate-1")
 WANTED = Interval(NOW_US - 2 * HOUR_US, NOW_US - HOUR_US)
 WINDOW = Interval(NOW_US - DAY_US, NOW_US)
 VALID = Interval(NOW_US - DAY_US, NOW_US + DAY_US)
@@ -249,3 +249,22 @@ def test_nothing_is_gained_by_a_fact_that_is_missing(held: list[UnitGrant], want
         and (number in one.cameras or "ab"[number % 2] in one.sites)
         and one.window.start_us <= wanted.start_us and wanted.end_us <= one.window.end_us
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: ask(facts=Known.of(UNIT, (), NOW_US)), "camera gate-1 (#7)"),
+        (lambda: ask(action=Action.EXPORT, facts=grant(actions=frozenset({Action.VIEW}))), "camera gate-1 (#7)"),
+        (lambda: ask(facts=grant(valid=Interval(0, NOW_US))), format_local(NOW_US)),
+        (lambda: ask(wanted=Interval(WINDOW.start_us - 1, WINDOW.end_us)), format_local(WINDOW.end_us)),
+        (lambda: ask(facts=replace(known(until_us=None), viewing_id="hall-1")), "camera hall-1 (#99)"),
+        (lambda: ask(wanted=Interval(WINDOW.start_us, MAX_US - 1)), "9999"),
+    ],
+)
+def test_a_refusal_names_the_camera_by_its_id_and_times_as_the_clock_on_the_wall_shows_them(
+    call: Callable[[], Grant], says: str
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        call()
+    assert says in str(caught.value)

@@ -43,7 +43,9 @@ def test_a_hold_from_its_placing_to_its_release(run: Run, capsys: pytest.Capture
     assert run("hold", "confirm", "1", "--by", "李警官") == 4
     assert "another person must confirm" in capsys.readouterr().err
     assert run("hold", "list") == 0
-    assert "release asked" in capsys.readouterr().out
+    listed_text = capsys.readouterr().out
+    assert "release asked" in listed_text
+    assert "no end, only a release" in listed_text
     assert run("hold", "confirm", "1", "--by", "王警官") == 0
     capsys.readouterr()
     assert shown(run, capsys, "hold", "list") == []
@@ -80,6 +82,8 @@ def test_who_does_not_say_who_is_the_operator_of_the_host_and_cannot_release_alo
         (("release", "5"), 3, "no hold 5"),
         (("show", "99999999999999"), 3, "no hold"),
         (("show", "-1"), 2, ""),
+        (("release", "abc"), 2, "'abc' is not a hold's number"),
+        (("show", "0"), 2, "out of the range of a hold's number"),
         (("extend", "1", "--open", "--until", "2030-01-01"), 2, "not both"),
     ],
 )

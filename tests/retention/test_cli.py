@@ -12,7 +12,7 @@ import streamvault
 from index.cameras import NewCamera
 from tests.support.retaining import DAY_US, MINUTE_US, open_kept
 from vault.clock import SystemClock
-from vault.timebase import format_us
+from vault.timebase import format_local, format_us, parse_time
 
 NOW_US = SystemClock().now_us()
 
@@ -66,7 +66,13 @@ def test_the_clock_is_shown_and_confirmed_and_gives_what_waited_its_minimum(
     assert (shown["confirmed"], shown["segments_without_minimum"]) == (True, 1)
     assert streamvault.run(["--data", str(folder), "clock", "confirm", "--by", "an officer"]) == 0
     assert "1 segment got a minimum" in capsys.readouterr().out
-    assert called(capsys, folder, "clock", "show")["segments_without_minimum"] == 0
+    told = called(capsys, folder, "clock", "show")
+    assert told["segments_without_minimum"] == 0
+    assert streamvault.run(["--data", str(folder), "clock", "show"]) == 0
+    for_people = capsys.readouterr().out
+    assert told["now"].endswith("Z")
+    assert "Z\n" not in for_people
+    assert format_local(parse_time(told["latest_confirmed"], 0)) in for_people
     found = called(capsys, folder, "retention", "explain", "cam-1", "--at", format_us(NOW_US - 40 * DAY_US + 4 * MINUTE_US))
     assert found["found"][0]["min_until"] > format_us(NOW_US + 60 * DAY_US), "the camera's own days"
     with open_kept(folder, NOW_US) as kept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 import pytest
@@ -24,7 +25,7 @@ from vault.console import (
     stop_on_signals,
 )
 from vault.errors import StoreError, UsageError
-from vault.timebase import US
+from vault.timebase import MAX_US, US, format_local
 
 
 def write(path: Path, data: bytes, *, replace: bool = False) -> None:
@@ -176,3 +177,8 @@ def test_a_config_named_by_the_call_wins_over_the_data_folders_own(tmp_path: Pat
     assert Session(tmp_path, other).config().recording.segment_seconds == 30
     assert Session(tmp_path / "none").config().recording.segment_seconds == 60
     assert Session().data_path == console.DEFAULT_DATA
+
+
+def test_the_last_hours_of_the_calendar_can_be_shown_in_every_zone() -> None:
+    assert format_local(MAX_US, ZoneInfo("Asia/Shanghai")).startswith("9999-12-31 23:59:59")
+    assert format_local(0, ZoneInfo("Asia/Shanghai")) == "1970-01-01 08:00:00.000+08:00"

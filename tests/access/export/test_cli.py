@@ -99,6 +99,20 @@ def test_a_folder_that_is_there_takes_the_package_under_its_id(run: Run, tmp_pat
         assert f"{made.stem}/data/custody.json" in package.getnames()
 
 
+@pytest.mark.parametrize("name", ["x.zip", "x.7Z", "x.mp4", "x.tar.gz", "x.iso", "x.rar"])
+def test_no_folder_is_called_as_a_file_of_another_kind_is(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert run("create", "cam-1", *span(), "-o", str(tmp_path / name), *SAID) == 2
+    assert "a package is a folder, a .tar or an encrypted .tar.enc" in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
+
+
+def test_a_folder_may_have_dots_in_its_name(run: Run, tmp_path: Path) -> None:
+    assert run("create", "cam-1", *span(), "-o", str(tmp_path / "case-9901.7"), *SAID) == 0
+    assert (tmp_path / "case-9901.7" / "data" / "custody.json").is_file()
+
+
 def test_a_password_that_is_made_is_shown_once_and_opens_the_package(
     run: Run, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

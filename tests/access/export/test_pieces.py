@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
 import pytest
 
+from access.export.cuts import moments
 from access.export.intake import Intake
+from access.export.taking import Piece, Taker
 from access.package.custody import Source
+from index.cameras import Camera
 from tests.access.export.test_engine import custody, fails, verify
 from tests.support.exporting import OPERATOR, SAID, exporting, wish
 from tests.support.probe import decode_errors
@@ -17,6 +21,7 @@ from tests.support.streams import encode_h264, encode_h265
 from tests.support.vaults import make_vault, put_segment
 from vault.clock import ManualClock
 from vault.errors import StoreError
+from vault.grant import Grant
 from vault.ids import CameraNumber
 from vault.media import Codec
 from vault.splice.part import Gaps
@@ -111,3 +116,46 @@ def test_gaps_are_listed_whether_they_are_kept_or_squeezed(tmp_path: Path, track
             with av.open(str(made.path / camera["files"][0]["path"])) as container:
                 lengths.append(container.duration)
     assert lengths[0] - lengths[1] == pytest.approx(US // 2, abs=50_000)
+
+
+def test_of_a_long_range_with_little_in_it_every_picture_shows_that_and_empty_hours_are_not_looked_into(
+    tmp_path: Path, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_vault(tmp_path / "data", [track], START_US, ["store"] * 2)
+    monkeypatch.setattr("access.export.run.PICTURES", 4)
+    monkeypatch.setattr("access.export.run.MAX_SEGMENT_US", 60 * US)
+    taken: list[Interval] = []
+    real = Taker.take
+
+    def take(self: Taker, grant: Grant, camera: Camera, wanted: Interval, at: Sequence[int]) -> Piece:
+        taken.append(wanted)
+        return real(self, grant, camera, wanted, at)
+
+    monkeypatch.setattr(Taker, "take", take)
+    span = Interval(START_US - 400 * US, START_US + 400 * US)
+    with exporting(tmp_path / "data") as (_, exports):
+        _, made = exports.run(exports.ask(OPERATOR, wish(tmp_path / "out", span), SAID).id, OPERATOR)
+    camera = custody(made.path)["cameras"][0]
+    assert (made.path / "data" / "report.html").read_text().count("data:image/jpeg") == 4
+    assert 2 <= len(taken) <= 3
+    assert [(gap["start_us"], gap["end_us"]) for gap in camera["missing"]] == [
+        (span.start_us, START_US), (START_US + 6 * US, span.end_us),
+    ]  # fmt: skip
+    assert verify(made.path).returncode == 0
+
+
+def test_an_hour_that_is_being_recorded_is_waited_for_though_no_row_knows_it(
+    tmp_path: Path, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_vault(tmp_path / "data", [track], START_US, ["store", "store", "open"])
+    monkeypatch.setattr("access.export.run.CLOSING_US", 0)
+    with exporting(tmp_path / "data") as (_, exports):
+        job = exports.ask(OPERATOR, wish(tmp_path / "out", Interval(START_US, START_US + 20 * US)), SAID)
+        _, made = exports.run(job.id, OPERATOR)
+    assert "not closed yet" in [gap["reason"] for gap in custody(made.path)["cameras"][0]["missing"]]
+
+
+def test_moments_are_spread_over_what_was_recorded() -> None:
+    assert moments([Interval(100, 104), Interval(1_000, 1_004)], 4) == [100, 102, 1_000, 1_002]
+    assert moments([Interval(100, 104)], 1) == [100]
+    assert moments([], 4) == []

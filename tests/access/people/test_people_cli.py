@@ -225,6 +225,8 @@ REFUSED = [
     (("application", "grant", "9"), 3, "no application"),
     (("grant", "add", "road", "--why", "", "--camera", "cam-1", "--action", "view"), 4, "Art. 13"),
     (("grant", "show", "99999999999"), 2, "range"),
+    (("grant", "revoke", "abc"), 2, "'abc' is not a grant's number"),
+    (("application", "show", "²"), 2, "'²' is not an application's number"),
     (("token", "add", "nobody"), 3, "no user"),
 ]  # fmt: skip
 
