@@ -15,7 +15,7 @@ from vault.ids import CameraNumber
 from vault.splice.clip import Clip
 from vault.splice.part import Gaps, Part
 from vault.splice.plan import plan_clip
-from vault.timebase import Interval, format_us
+from vault.timebase import Interval, format_local, format_us
 
 _BACK_US: Final = 40_000
 _MAX_BACK: Final = 50
@@ -36,7 +36,7 @@ def cut_clip(parts: Sequence[Part], grant: Grant, camera: CameraNumber, wanted: 
         end_us -= _BACK_US
         if end_us <= wanted.start_us:
             raise NotFound(
-                f"no picture from {format_us(wanted.start_us)} on can be shown without later ones, which no grant covers"
+                f"no picture from {format_local(wanted.start_us)} on can be shown without later ones, which no grant covers"
             )
         clip = plan_clip(parts, Interval(wanted.start_us, end_us), gaps, earliest_us=window.start_us)
     held = clip.held

@@ -21,7 +21,7 @@ from index.writes import SegmentWriter
 from vault.clock import Clock, SystemClock
 from vault.errors import Damaged, NotFound, Refused, UsageError
 from vault.ids import CameraNumber
-from vault.timebase import Interval, format_us
+from vault.timebase import Interval, format_local
 
 MAX_CAMERAS: Final = 1_000
 KIND: Final = "holds"
@@ -107,7 +107,7 @@ class Holds:
             Act(person(by), now_us),
         )
         if until_us is not None and until_us <= now_us:
-            raise UsageError(f"a hold until {format_us(until_us)} would be over already")
+            raise UsageError(f"a hold until {format_local(until_us)} would be over already")
         with self._env.write("place hold", frees=True) as txn:
             order = replace(order, number=counter(txn, _LAST_NUMBER) + 1)
             set_counter(txn, _LAST_NUMBER, order.number)
@@ -191,7 +191,7 @@ class Holds:
     def _open(self, txn: ReadTxn, number: int) -> Order:
         order = self._get(txn, number)
         if order.released is not None:
-            raise Refused(f"hold {number} was released at {format_us(order.released.at_us)}; place another one")
+            raise Refused(f"hold {number} was released at {format_local(order.released.at_us)}; place another one")
         return order
 
     def _write(self, txn: WriteTxn, order: Order, act: Act | None) -> None:

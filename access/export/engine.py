@@ -39,7 +39,7 @@ from vault.errors import Busy, NotFound, StreamvaultError, UsageError
 from vault.grant import Action, Refusal
 from vault.ledger.canonical import Value
 from vault.ledger.entry import Kind, NewEntry
-from vault.timebase import format_us
+from vault.timebase import format_local
 
 SECOND: Final = "Art. 14 (4)"
 
@@ -277,7 +277,7 @@ def _sees(who: Principal, job: Job) -> bool:
 def _check(wish: Wish, now_us: int, own: DataFolder) -> None:
     """Raises UsageError."""
     if wish.interval.end_us > now_us:
-        raise UsageError(f"the range ends at {format_us(wish.interval.end_us)}, which is yet to come")
+        raise UsageError(f"the range ends at {format_local(wish.interval.end_us)}, which is yet to come")
     if not 0 < len(wish.cameras) <= MAX_CAMERAS or len(set(wish.cameras)) != len(wish.cameras):
         raise UsageError(f"{len(wish.cameras)} cameras for one export; 1 to {MAX_CAMERAS}, each once")
     target = Path(wish.target)

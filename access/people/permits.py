@@ -25,7 +25,7 @@ from index.texts import text_field
 from vault.errors import Refused, UsageError
 from vault.grant import Action, Refusal
 from vault.ids import CameraNumber
-from vault.timebase import MAX_US, Interval, format_us
+from vault.timebase import MAX_US, Interval, format_local
 
 MAX_NUMBER: Final = 10**9
 """Of a grant that a file names: what is above is left for those that are numbered here."""
@@ -138,7 +138,7 @@ class Permits:
         with self._env.write("revoke grant") as txn:
             old = present(self._people.find_grant(txn, number), f"grant {number}")
             if old.revoked is not None:
-                raise Refused(f"grant {number} was revoked at {format_us(old.revoked.at_us)} by {old.revoked.by}")
+                raise Refused(f"grant {number} was revoked at {format_local(old.revoked.at_us)} by {old.revoked.by}")
             act = Act(person(by), self._people.clock.now_us())
             new = replace(old, revoked=act)
             self._write(txn, GRANTS, new, act)
@@ -184,7 +184,9 @@ class Permits:
     def _undecided(self, txn: ReadTxn, number: int, by: str) -> tuple[Application, Act]:
         old = present(self._people.find_application(txn, number), f"application {number}")
         if old.decided is not None:
-            raise Refused(f"application {number} was decided at {format_us(old.decided.at_us)} by {old.decided.by}; ask anew")
+            raise Refused(
+                f"application {number} was decided at {format_local(old.decided.at_us)} by {old.decided.by}; ask anew"
+            )
         act = Act(person(by), self._people.clock.now_us())
         if act.by.casefold() == old.asked.by.casefold():
             raise Refusal(f"application {number}: {old.asked.by} asked, so another person decides (--by)", "self", "Art. 13")

@@ -382,7 +382,7 @@ def with_after(call: Callable[..., Any], after: Callable[[], object]) -> Callabl
 
 
 def test_a_range_that_is_yet_to_come_is_no_range(data: Path, tmp_path: Path) -> None:
-    with exporting(data) as (_, exports), pytest.raises(UsageError, match="yet to come"):
+    with exporting(data) as (_, exports), pytest.raises(UsageError, match=r"[\d:.]+[+-]\d\d:\d\d, which is yet to come"):
         exports.ask(OPERATOR, wish(tmp_path / "out", Interval(START_US, START_US + 7_200 * US)), SAID)
 
 

@@ -166,6 +166,8 @@ def test_the_way_from_a_unit_to_its_grant(
     assert run("application", "refuse", "2", "--reason", "not needed", "--by", "admin") == 0
     assert shown(run, capsys, "application", "list") == []
     assert run("grant", "revoke", "1", "--by", "admin") == 0
+    assert run("grant", "revoke", "1", "--by", "admin") == 4
+    assert re.search(r"was revoked at \d{4}-\d\d-\d\d [\d:.]+[+-]\d\d:\d\d by admin", capsys.readouterr().err)
     assert shown(run, capsys, "grant", "list") == []
     assert run("grant", "add", "road", "--why", "urgent", "--site", "default", "--action", "view", "--action", "export") == 0
     assert shown(run, capsys, "unit", "show", "road")["grants"] == [2]
