@@ -20,7 +20,7 @@ from vault.clock import Clock
 from vault.config import Retention
 from vault.digest import fd_digest
 from vault.errors import StreamvaultError
-from vault.ids import CameraNumber
+from vault.ids import CameraNumber, SegmentKey
 from vault.logs import Log
 from vault.media import SegmentFlag, SegmentInfo
 from vault.retain import day_flags, min_until_us
@@ -30,6 +30,9 @@ from vault.timebase import US
 log = Log("ingest.closer")
 
 FIGURES_US = 60 * US
+DOUBT_US = 2 * US
+"""An epoch is raised in the index first, then the worker is told: so long it may take until a row is known to be nobody's here."""
+
 LAST_CYCLES = 5
 """Rounds at the end, two more than an undisturbed close needs."""
 
@@ -82,6 +85,8 @@ class Closer:
         self._durable: list[_Closing] = []
         self._headed: list[tuple[_Closing, NewRow]] = []
         self._rows: list[NewRow] = []
+        self._doubtful: dict[SegmentKey, int] = {}
+        """Rows of an epoch that is over, and since when that is known: our own next epoch may be on its way to us."""
         self._hours = Hours(catalog.environment)
         self._figures: dict[CameraHour, HourFigures] = {}
         self._figures_us = clock.mono_us() + FIGURES_US
@@ -137,6 +142,8 @@ class Closer:
             if self._clock.mono_us() >= due_us and not self._stopping:
                 due_us = self._clock.mono_us() + self._sync_us
                 self._guarded(self.cycle)
+                if self._doubtful:
+                    due_us = min(due_us, self._clock.mono_us() + DOUBT_US)
                 if due_us >= self._figures_us:
                     self._guarded(self._tell_figures)
         # Three cycles take everything from finished to committed; what an error leaves is repeated by recovery.
@@ -259,9 +266,10 @@ class Closer:
         rows: dict[bool, list[NewRow]] = {False: [], True: []}
         for row in self._rows:
             rows[self._superseded(row)].append(row)
+        doubtful: list[NewRow] = []
         for adopt, some in rows.items():
-            self._commit_rows(some, adopt=adopt)
-        self._rows = []
+            doubtful += self._commit_rows(some, adopt=adopt)
+        self._rows = doubtful
 
     def _superseded(self, row: NewRow) -> bool:
         """Whether this process has replaced the row's epoch itself and still has the camera."""
@@ -269,14 +277,25 @@ class Closer:
             latest = self._latest.get(row.key.camera, row.key.epoch)
         return row.key.epoch < latest and self._catalog.epoch(row.key.camera) == latest
 
-    def _commit_rows(self, rows: list[NewRow], *, adopt: bool) -> None:
+    def _commit_rows(self, rows: list[NewRow], *, adopt: bool) -> list[NewRow]:
+        """Returns those of an epoch that is over, while it may still turn out that the next one is ours too."""
         if not rows:
-            return
+            return []
+        doubtful = []
         try:
             self._catalog.commit(rows, adopt=adopt)
         except RowsFencedOut as error:
+            now_us, by_key = self._clock.mono_us(), {row.key: row for row in rows}
             for key in error.keys:
+                # At the end no word comes any more.
+                if not self._stopping and now_us - self._doubtful.setdefault(key, now_us) < DOUBT_US:
+                    doubtful.append(by_key[key])
+                    continue
                 log.warning("camera was taken by another process", camera=key.camera, epoch=key.epoch)
                 self._fenced(key.camera, key.epoch)
         except RowsRefused as error:
             log.error("segments refused by the index, kept in the spool", error=str(error))
+        for row in rows:
+            if row not in doubtful:
+                self._doubtful.pop(row.key, None)
+        return doubtful

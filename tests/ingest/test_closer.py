@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from index.rows import Place
-from ingest.closer import Closer, Keep
+from ingest.closer import DOUBT_US, Closer, Keep
 from ingest.jobs import Appended, Finished, Opened
 from ingest.writer import OpenFile, Writer
 from tests.support.index_vault import ALAW, Vault, open_vault
@@ -126,9 +126,25 @@ def test_segments_of_a_camera_that_another_process_took_are_not_committed_and_ke
     bench.vault.catalog.raise_epoch(ONE)
     bench.closer.cycle()
     bench.closer.cycle()
+    bench.vault.clock.advance(DOUBT_US)
+    bench.closer.cycle()
     assert bench.vault.catalog.row(key) is None
     assert bench.fenced == [(1, 1)]
     assert bench.vault.spool.path_of(key).exists()
+
+
+def test_a_segment_waits_for_the_word_that_its_epoch_was_replaced_for_this_process(bench: Bench) -> None:
+    bench.closer.took(ONE, bench.vault.catalog.raise_epoch(ONE))
+    key = bench.segment(1, 0)
+    bench.vault.catalog.raise_epoch(ONE)
+    bench.closer.cycle()
+    bench.closer.cycle()
+    assert bench.vault.catalog.row(key) is None
+    bench.vault.clock.advance(DOUBT_US // 2)
+    bench.closer.took(ONE, 2)
+    bench.closer.cycle()
+    assert bench.vault.catalog.row(key) is not None
+    assert bench.fenced == []
 
 
 def test_a_new_epoch_is_not_asked_for_a_camera_that_another_process_took(bench: Bench) -> None:
