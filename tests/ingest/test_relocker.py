@@ -221,7 +221,7 @@ def test_in_a_real_bucket_the_lock_follows_a_raise_and_a_minimum_that_becomes_kn
     folder.mkdir()
     with server("minio", folder, lock=True) as running:
         settings = dataclasses.replace(running.settings, object_lock="governance")
-        with closing(S3Store(settings, key_source(), vault.clock)) as bucket:
+        with closing(S3Store(settings, key_source(), SystemClock())) as bucket:
             raised, unknown = commit(vault), commit(vault, 1, known=False)
             sender = Uploader(vault.spool, bucket, vault.catalog, vault.registry, vault.clock, lock=True)
             sender.run_once()
