@@ -295,7 +295,7 @@ class Closer:
                 self._fenced(key.camera, key.epoch)
         except RowsRefused as error:
             log.error("segments refused by the index, kept in the spool", error=str(error))
-        for row in rows:
-            if row not in doubtful:
-                self._doubtful.pop(row.key, None)
+        if self._doubtful:
+            for key in {row.key for row in rows} - {row.key for row in doubtful}:
+                self._doubtful.pop(key, None)
         return doubtful
