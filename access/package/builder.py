@@ -22,11 +22,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from access.package.custody import Custody, MediaFile, custody_json, export_id
-from access.package.durable import append_line, place, remove_below
+from access.package.durable import append_line, remove_below
 from access.package.report import Thumbnail, page
 from access.package.seal import MANIFEST, Sealer, seal
 from vault.errors import Damaged, UsageError
-from vault.files import FILE_MODE, Buffer, make_folder, store_error, sync_folder, write_all
+from vault.files import FILE_MODE, Buffer, make_folder, replace_file, store_error, sync_folder, write_all
 from vault.ledger.canonical import Value, canonical
 from vault.ledger.ledger import Proof
 
@@ -190,12 +190,12 @@ class PackageBuilder:
         try:
             make_folder(self.package / "data")
             for path, data in texts.items():
-                place(self.package / path, data)
+                replace_file(self.package / path, data)
             files = {made.path: (made.sha256, made.size_bytes) for made in named}
             files |= {path: (hashlib.sha256(data).hexdigest(), len(data)) for path, data in texts.items()}
             remove_below(self.package / "data", {self.package / path for path in files})
             manifest = "".join(f"{files[path][0]}  {path}\n" for path in sorted(files)).encode()
-            place(self.package / MANIFEST, manifest)
+            replace_file(self.package / MANIFEST, manifest)
         except OSError as error:
             raise store_error(f"closing the payload of {self.package}", error) from error
         return Payload(hashlib.sha256(manifest).hexdigest(), sum(size for _, size in files.values()), len(files))

@@ -1,29 +1,13 @@
-"""Files of a working folder, durable one by one: put in place whole, a line appended, strays removed. Raises OSError throughout."""
+"""Files of a working folder: a line appended durably, strays removed; `vault.files` puts whole ones in place. Raises OSError."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from collections.abc import Container
 from pathlib import Path
 
-from vault.files import FILE_MODE, Buffer, sync_folder, write_all
-
-
-def place(path: Path, data: Buffer) -> None:
-    """A file of these bytes under `path`, in the place of an older one. After a crash it is the old or the new one."""
-    temporary = path.with_name(path.name + ".new")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-    try:
-        write_all(fd, 0, [data])
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.rename(temporary, path)
-    sync_folder(path.parent)
+from vault.files import FILE_MODE, sync_folder, write_all
 
 
 def append_line(path: Path, line: bytes) -> None:

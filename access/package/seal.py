@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from access.package.bundle import verifier
-from access.package.durable import place, remove_below
+from access.package.durable import remove_below
 from vault.errors import Busy, Damaged, UsageError
-from vault.files import make_folder, sync_folder
+from vault.files import make_folder, replace_file, sync_folder
 from vault.ledger.canonical import canonical
 from vault.ledger.ledger import Ledger, Proof
 
@@ -86,10 +86,10 @@ def seal(package: Path, proofs: Sequence[Proof], signer: Sealer, succession: byt
     (package / SIGNATURE).unlink(missing_ok=True)
     for path, data in tags.items():
         if path != MANIFEST:
-            place(package / path, data)
+            replace_file(package / path, data)
     remove_below(package / "proof", {package / path for path in tags})
-    place(package / TAG_MANIFEST, listing)
-    place(package / SIGNATURE, signer.sign(listing))
+    replace_file(package / TAG_MANIFEST, listing)
+    replace_file(package / SIGNATURE, signer.sign(listing))
     sync_folder(package)
 
 
