@@ -59,7 +59,11 @@ def picture(movie: bytes, form: str) -> bytes:
     codec_name, pixels = _FORMATS[form]
     with av.open(io.BytesIO(movie), mode="r", format="mp4") as container:
         stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
+        # PyAV's types do not say so: a stream whose sample entry names no codec that libav knows has no context.
+        decoder: av.VideoCodecContext | None = stream.codec_context
+        if decoder is None:
+            raise ValueError("its pictures are in no codec that can be decoded here")
+        decoder.thread_count = 1
         shown = [frame for frame in container.decode(stream) if frame.pts is not None and frame.pts >= 0]
     if not shown:
         raise ValueError("no picture in it")

@@ -85,6 +85,12 @@ def test_flipped_bytes_give_a_picture_or_an_error_that_is_foreseen(at: int, junk
         assert picture(movie, "jpeg")
 
 
+def test_a_sample_entry_that_names_no_codec_is_damage() -> None:
+    at = MOVIE.rindex(b"avc1")
+    with pytest.raises(Damaged, match="in no codec that can be decoded here"):
+        decode_apart(MOVIE[:at] + b"\0" + MOVIE[at + 1 :], "jpeg", GRANT)
+
+
 def test_libavs_messages_do_not_reach_the_person(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Damaged):
         decode_apart(MOVIE[:300] + os.urandom(500), "jpeg", GRANT)
