@@ -45,6 +45,7 @@ def test_a_stamp_is_read_back_and_only_its_owner_wipes_it(stamp: Stamp, tmp_path
 @pytest.mark.parametrize(
     ("word", "owner"),
     [(0, None), (TID, TID), (0x80000000 | TID, TID), (0x40000000 | TID, None), (0xC0000000 | TID, None)],
+    ids=["free", "held", "held, others wait", "owner dead", "owner dead, others wait"],
 )
 def test_the_lock_names_its_owner_with_or_without_waiters_and_no_dead_one(tmp_path: Path, word: int, owner: int | None) -> None:
     handle = lock_file(tmp_path, word)
@@ -61,6 +62,7 @@ def test_the_lock_names_its_owner_with_or_without_waiters_and_no_dead_one(tmp_pa
         (TID, (PID, TID + 1), WriteHolder(PID, TID, None, "")),
         (DEAD, (PID, TID), None),
     ],
+    ids=["free", "stamped", "not stamped", "stamped by another", "dead"],
 )
 def test_the_lock_says_who_and_the_stamp_since_when(
     stamp: Stamp, tmp_path: Path, word: int, stamped: tuple[int, int] | None, expected: WriteHolder | None
