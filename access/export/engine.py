@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -27,8 +26,8 @@ from access.export.job import MAX_CAMERAS, MAX_TARGET_CHARS, Job, Step, Wish, ne
 from access.export.jobs import Jobs
 from access.export.run import Run, expected_bytes, sequence_of
 from access.export.working import Working
-from access.occasion import Occasion, Outcome, entry
-from access.package.container import Delivered, Form, stands_at
+from access.occasion import Occasion, Outcome
+from access.package.container import Delivered, Form, stands_at, taken_away
 from access.package.custody import export_id
 from access.people.model import Act, Principal, Role
 from index.ledger_anchor import drained
@@ -38,7 +37,7 @@ from vault.datafolder import DataFolder
 from vault.errors import Busy, NotFound, StreamvaultError, UsageError
 from vault.grant import Action, Refusal
 from vault.ledger.canonical import Value
-from vault.ledger.entry import Kind, NewEntry
+from vault.ledger.entry import NewEntry
 from vault.timebase import format_local
 
 SECOND: Final = "Art. 14 (4)"
@@ -202,7 +201,7 @@ class Exports:
             job = self._jobs.put(job.moved(Step.DONE, self._node.clock.now_us(), left_bytes=job.size_bytes))
             self._working.remove(job.id)
             return job
-        left = _taken_away(job.part_path) if job.handing else 0
+        left = taken_away(job.target_path, job.id) if job.handing else 0
         more: dict[str, Value] = {"bytes": left, "why_ended": why[:500]}
         if isinstance(error, Refusal):
             more |= {"code": error.code, "article": error.article}
@@ -210,7 +209,7 @@ class Exports:
         # A visit that did not come to its end has told so itself. Behind that, or before any, nothing else would.
         waited = job.step is Step.WAITING or job.approved is not None
         tells = job.completion is not None or (waited and not job.deed)
-        entries = [_entry(job, job.actor, Outcome.ABORTED, more)] if tells else []
+        entries = [job.entry(job.actor, Outcome.ABORTED, more)] if tells else []
         job = self._jobs.put(job.moved(Step.ABORTED, now_us, why=why[:500], left_bytes=left), entries, now_us)
         self._working.remove(job.id)
         self._node.outbox.drain()
@@ -307,26 +306,4 @@ def _check_second(job: Job, who: Principal) -> None:
 
 
 def _deed(job: Job, who: Principal, outcome: Outcome, more: dict[str, Value] | None = None) -> NewEntry:
-    return _entry(job, who.actor, outcome, more or {}, who.user.id if who.user else "")
-
-
-def _entry(job: Job, actor: str, outcome: Outcome, more: dict[str, Value], user: str = "") -> NewEntry:
-    """Before a run the request itself is the deed; behind it the visit that took."""
-    return entry(
-        Kind.EXPORT, actor, "export", outcome, job.wish.cameras, job.wish.interval, id=job.deed or job.id, unit=job.unit,
-        user=user or job.user, said=job.said, export=job.id, more={"authority": [*job.authority], **more},
-    )  # fmt: skip
-
-
-def _taken_away(part: Path) -> int:
-    """How many bytes stood there of a package that was not handed over whole."""
-    try:
-        if part.is_dir() and not part.is_symlink():
-            size = sum(path.lstat().st_size for path in part.rglob("*") if path.is_file())
-            shutil.rmtree(part)
-            return size
-        size = part.lstat().st_size
-        part.unlink()
-    except OSError:
-        return 0
-    return size
+    return job.entry(who.actor, outcome, more or {}, who.user.id if who.user else "")

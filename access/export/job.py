@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import enum
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from access.occasion import Occasion, Purpose
+from access.occasion import Occasion, Outcome, Purpose, entry
 from access.package.container import Form, part_path
 from access.people.model import Act
 from vault.errors import Damaged, UsageError
 from vault.ids import CameraNumber
+from vault.ledger.canonical import Value
+from vault.ledger.entry import Kind, NewEntry
 from vault.splice.part import Gaps
 from vault.timebase import US, Interval, format_us
 
@@ -101,6 +104,13 @@ class Job:
     def pack(self) -> bytes:
         """The row; `index/SCHEMA.md`."""
         return json.dumps({"version": _VERSION, **asdict(self)}, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def entry(self, actor: str, outcome: Outcome, more: Mapping[str, Value], user: str = "") -> NewEntry:
+        """What the ledger is told of it. Before a run the request itself is the deed; behind it the visit that took."""
+        return entry(
+            Kind.EXPORT, actor, "export", outcome, self.wish.cameras, self.wish.interval, id=self.deed or self.id, unit=self.unit,
+            user=user or self.user, said=self.said, export=self.id, more={"authority": [*self.authority], **more},
+        )  # fmt: skip
 
     def moved(self, step: Step, now_us: int, **more: Any) -> Job:
         return replace(self, step=step, changed_us=now_us, **more)

@@ -28,7 +28,7 @@ from access.export.working import Working
 from access.footage import Footage
 from access.occasion import Outcome
 from access.package.builder import PackageBuilder, Payload
-from access.package.container import Delivered, Form, deliver
+from access.package.container import Delivered, Form, deliver, stands_at, taken_away
 from access.package.custody import Custody, Missing, TakenCamera
 from access.package.report import Thumbnail
 from access.package.seal import prove_together
@@ -42,6 +42,7 @@ from index.timeline import Timeline
 from vault.errors import NotFound, StreamvaultError
 from vault.grant import Grant
 from vault.ids import CameraNumber
+from vault.logs import Log
 from vault.timebase import US, Interval, subtract, union
 from vault.version import software
 
@@ -54,6 +55,8 @@ PICTURES: Final = 4
 MAX_PICTURES: Final = 48
 _ROOM_BYTES: Final = 64 * 1024 * 1024
 """Room on the disk is looked at after so much."""
+
+log = Log("access.export.run")
 
 
 @dataclass(slots=True)
@@ -83,13 +86,17 @@ class Run:
         """Raises Refusal, Damaged that names the segment, StoreFull, StoreError; NotFound where there is no footage."""
         if self.job.step is Step.CLOSED:
             self._find_completion()
-        if self.job.step in (Step.TAKING, Step.CLOSED) and self.job.completion is None:
+        taking = self.job.completion is None
+        if taking:
             self._take()
         # The watcher's first look is a second away, and a small package would have left by then.
         self._may()
         with self._watched(self._may):
-            self._seal()
-            return self._hand_over()
+            if taking or not (changed := self._changed()):
+                self._seal()
+                return self._hand_over()
+        self._begin_anew(changed)
+        return self.go()
 
     def _may(self) -> None:
         wish = self.job.wish
@@ -108,6 +115,36 @@ class Run:
             if entry.id == done and entry.body.get("sha256") == self.job.manifest_sha256:
                 self._moved(Step.CLOSED, completion=entry.sequence)
                 return
+
+    def _changed(self) -> str:
+        """A file of the payload that is not what it was when the ledger heard of it; empty where all are, or where all has left."""
+        job = self.job
+        target, form = job.target_path, job.wish.form
+        if job.handing and form is not Form.ENCRYPTED and stands_at(target, form, job.id, job.manifest_sha256):
+            return ""
+        return PackageBuilder(self.working.path(job.id), job.id).changed(job.manifest_sha256, self._read)
+
+    def _begin_anew(self, changed: str) -> None:
+        """The completion stands for bytes that are no more: the ledger hears that they were not handed out, and what is no longer
+        right is taken anew, under a visit of its own."""
+        job = self.job
+        left = taken_away(job.target_path, job.id) if job.handing else 0
+        if job.handing and stands_at(job.target_path, job.wish.form, job.id, job.manifest_sha256):
+            left = job.size_bytes
+        why = f"{changed} was no longer what had been written when it was taken up again"
+        self._say_changed(changed)
+        now_us = self.node.clock.now_us()
+        anew = job.moved(Step.TAKING, now_us, completion=None, manifest_sha256="", size_bytes=0, files=0)
+        ended = job.entry(job.actor, Outcome.ABORTED, {"bytes": left, "why_ended": why})
+        self.job = Jobs(self.node.environment).put(anew, [ended], now_us)
+        self.node.outbox.drain()
+
+    def _say_changed(self, path: str) -> None:
+        log.warning("kept file changed", export=self.job.id, path=path)
+        self.said(f"{path} is no longer what was written; it is made anew")
+
+    def _read(self, count: int) -> None:
+        self.stop.look()
 
     def _take(self) -> None:
         job = self.job
@@ -166,6 +203,8 @@ class Run:
             self.told(0)
             self.stop.look()
             piece = done.get((camera.number, wanted))
+            if piece is not None and not self._is_kept(builder, piece):
+                piece = None
             # What begins to be recorded from now on is in no hour that is long over: the spool is not asked again for each of those.
             is_settled = wanted.end_us <= now_us - MAX_SEGMENT_US and not any(span.overlaps(wanted) for span in open_now)
             if piece is None and is_settled and not timeline.span(camera.number, wanted):
@@ -176,14 +215,25 @@ class Run:
                 piece = taker.take(grant, camera, wanted, moments)
                 piece = replace(piece, left_out=(*piece.left_out, *(Missing(gap, NOT_CLOSED) for gap in still_open)))
                 kept.keep(builder.folder, (camera.number, wanted), piece)
-            else:
-                self.told(_size(piece))
             pieces.append(piece)
         view = Footage(self.node.environment, self.node.spool, self.node.store, self.node.clock).view(
             camera.number, wish.interval
         )
         site = next((site for site in self.node.sites.list() if site.id == camera.site), None)
         return taken_camera(camera, site, wish.interval, pieces, view), [one for piece in pieces for one in piece.thumbnails]
+
+    def _is_kept(self, builder: PackageBuilder, piece: Piece) -> bool:
+        """Whether what a run before this one took is still, byte for byte, what it wrote."""
+
+        def read(count: int) -> None:
+            self.told(count)
+            self.stop.look()
+
+        for taken in piece.files:
+            if not builder.is_whole(taken.file, read):
+                self._say_changed(taken.file.path)
+                return False
+        return True
 
     def _closed(self, camera: CameraNumber, wanted: Interval) -> list[Interval]:
         """Wait until what is being recorded is closed, for a while; what is not by then."""

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ MEDIA: Final = "data/media/"
 NOTES: Final = "media.jsonl"
 MAX_MEDIA: Final = 90_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}/[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_READ_BYTES = 1024 * 1024
 _SMALL_BYTES = 128 * 1024
 """Below it another thread costs more than it saves."""
 
@@ -154,7 +155,7 @@ class PackageBuilder:
         return MediaSink(self.package, MEDIA + name, self._notes)
 
     def finished_media(self) -> Mapping[str, MediaFile]:
-        """By name, what is whole, hashed and still there. Raises StoreError."""
+        """By name, what was whole and hashed and is still there, with its size; `is_whole` reads its bytes. Raises StoreError."""
         found: dict[str, MediaFile] = {}
         try:
             lines = self._notes.read_bytes().split(b"\n") if self._notes.exists() else []
@@ -167,6 +168,46 @@ class PackageBuilder:
             return {name: made for name, made in found.items() if self._is_there(made)}
         except OSError as error:
             raise store_error(f"reading the working folder {self.folder}", error) from error
+
+    def is_whole(self, made: MediaFile, look: Callable[[int], None] = lambda size: None) -> bool:
+        """Whether the bytes of a finished file are still those that were written: read from its beginning to its end. One that cannot
+        be read is not whole. `look`: told of each piece how much it was; what it raises ends the reading."""
+        return self._hash(made.path, look) == made.sha256
+
+    def changed(self, payload_sha256: str, look: Callable[[int], None] = lambda size: None) -> str:
+        """The path of a file of the closed payload that is no longer what it was then; empty where all are. `look` as in `is_whole`.
+
+        A kill may have lain between, and a reboot: what was in memory then is read from the disk now.
+        """
+        try:
+            manifest = (self.package / MANIFEST).read_bytes()
+        except OSError:
+            return MANIFEST
+        if hashlib.sha256(manifest).hexdigest() != payload_sha256:
+            return MANIFEST
+        for line in manifest.decode().splitlines():
+            sha256, _, path = line.partition("  ")
+            if self._hash(path, look) != sha256:
+                return path
+        return ""
+
+    def _hash(self, path: str, look: Callable[[int], None]) -> str:
+        """SHA-256 of a file of the package, hex; empty where it cannot be read."""
+        found = hashlib.sha256()
+        buffer = memoryview(bytearray(_READ_BYTES))
+        try:
+            fd = os.open(self.package / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return ""
+        try:
+            while size := os.readv(fd, [buffer]):
+                found.update(buffer[:size])
+                look(size)
+        except OSError:
+            return ""
+        finally:
+            os.close(fd)
+        return found.hexdigest()
 
     def _is_there(self, made: MediaFile) -> bool:
         try:

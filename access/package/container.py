@@ -135,6 +135,21 @@ def stands_at(target: Path, form: Form, export: str, manifest_sha256: str) -> bo
         return False
 
 
+def taken_away(target: Path, export: str) -> int:
+    """What was being written at the target goes; how many bytes of the package stood there."""
+    part = part_path(target, export)
+    try:
+        if part.is_dir() and not part.is_symlink():
+            size = sum(path.lstat().st_size for path in part.rglob("*") if path.is_file())
+            shutil.rmtree(part)
+            return size
+        size = part.lstat().st_size
+        part.unlink()
+    except OSError:
+        return 0
+    return size
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -12,10 +12,14 @@ from access.export.job import Step
 from access.export.run import Run
 from access.package.container import Form
 from access.people.model import Act, Principal, Token
+from index.visits import LEASE_US
+from tests.access.export.test_engine import verify
+from tests.support.export_main import run_apart
 from tests.support.exporting import OPERATOR, SAID, exporting, outcomes, told, unit_people, wish
 from tests.support.segments import START_US, Track, video_track
 from tests.support.streams import encode_h264
 from tests.support.vaults import make_vault
+from vault.clock import ManualClock
 from vault.errors import UsageError
 from vault.grant import EVER, Action, Refusal
 from vault.timebase import US, Interval
@@ -157,6 +161,55 @@ def test_a_unit_that_is_another_or_wants_a_second_person_by_now_is_asked_anew(
             exports.run(job.id, Principal(who.actor, user, unit))
         assert outcomes(node) == ["refused"]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("at", "name", "ends"),
+    [
+        ("access.package.builder:PackageBuilder.close_payload", "*.mp4", ["asked", "aborted", "asked", "done"]),
+        ("access.export.run:deliver", "*.mp4", ["asked", "done", "aborted", "asked", "done"]),
+        ("access.export.run:deliver", "custody.json", ["asked", "done", "aborted", "asked", "done"]),
+    ],
+)
+def test_a_byte_that_flips_between_a_kill_and_the_next_run_is_found_and_the_file_made_anew(
+    data: Path, tmp_path: Path, at: str, name: str, ends: list[str]
+) -> None:
+    told_it: dict[str, Any] = {
+        "data": str(data), "target": str(tmp_path / "out"), "start_us": SPAN.start_us, "end_us": SPAN.end_us, "mono_us": 0,
+        "now_us": START_US + 3_600 * US, "kill": {"at": at, "when": "before"},
+    }  # fmt: skip
+    assert run_apart(told_it).returncode == -9
+    (kept,) = (data / "exports").rglob(name)
+    right = kept.read_bytes()
+    with kept.open("r+b") as file:
+        file.seek(len(right) // 2)
+        file.write(bytes([right[len(right) // 2] ^ 1]))
+    said: list[str] = []
+    with exporting(data, ManualClock(START_US + 3_600 * US, 2 * LEASE_US)) as (node, exports):
+        (job,) = exports.unfinished(OPERATOR)
+        _, made = exports.run(job.id, OPERATOR, said=said.append)
+        assert outcomes(node) == ends
+    assert verify(made.path).returncode == 0
+    (handed,) = made.path.rglob(name)
+    assert (handed.read_bytes() == right) == name.endswith("mp4")
+    assert {text for text in said if "made anew" in text} == {
+        f"{handed.relative_to(made.path)} is no longer what was written; it is made anew"
+    }
+
+
+def test_what_is_still_as_it_was_written_is_not_taken_twice(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with exporting(data) as (_, exports):
+        job = exports.ask(OPERATOR, wish(tmp_path / "out", SPAN), SAID)
+        with monkeypatch.context() as patched:
+            patched.setattr("access.package.builder.PackageBuilder.close_payload", _killed)
+            with pytest.raises(Killed):
+                exports.run(job.id, OPERATOR)
+        (kept,) = (data / "exports").rglob("*.mp4")
+        before = kept.stat().st_ino
+        _, made = exports.run(job.id, OPERATOR)
+    assert [path.stat().st_ino for path in made.path.rglob("*.mp4")] == [before]
 
 
 def _killed(*arguments: object, **named: object) -> None:

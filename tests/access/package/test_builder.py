@@ -59,6 +59,23 @@ def test_what_was_not_closed_is_gone_and_what_was_is_known_to_the_next_process(t
     assert not list(builder.folder.rglob("*.part"))
 
 
+def test_a_finished_file_of_other_bytes_or_of_none_is_not_whole(tmp_path: Path) -> None:
+    builder = PackageBuilder(tmp_path / "work", "x9901")
+    with builder.media(NAME) as sink:
+        sink.write(b"whole")
+        made = sink.close()
+    read: list[int] = []
+    assert builder.is_whole(made, read.append)
+    assert read == [5]
+    path = builder.package / made.path
+    path.write_bytes(b"whale")
+    assert not builder.is_whole(made)
+    path.unlink()
+    assert not builder.is_whole(made)
+    path.mkdir()
+    assert not builder.is_whole(made)
+
+
 def test_a_note_torn_by_a_kill_makes_its_file_be_made_again(tmp_path: Path) -> None:
     builder = PackageBuilder(tmp_path / "work", "x9901")
     with builder.media(NAME) as sink:
