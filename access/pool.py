@@ -14,18 +14,19 @@ from types import TracebackType
 from typing import Self
 
 from index.rows import Place, SegmentRow
-from vault.errors import Damaged, NotFound
+from vault.errors import Damaged, NotFound, Unreadable
 from vault.grant import Grant
 from vault.ids import SegmentKey
 from vault.source import OpenSource
 from vault.spool import Spool
 from vault.store.interface import ObjectStore
-from vault.store.segments import open_segment
+from vault.store.segments import damage, open_segment
 
 
 @dataclass(slots=True)
 class _Held:
     source: OpenSource
+    stored: bool
     readers: int = 0
 
 
@@ -64,6 +65,8 @@ class SourcePool:
         held = self._known(row.key) or self._opened(row)
         try:
             yield held.source
+        except Unreadable as error:
+            raise self._damage(row, error, held.stored) from error
         finally:
             with self._lock:
                 held.readers -= 1
@@ -79,9 +82,9 @@ class SourcePool:
 
     def _opened(self, row: SegmentRow) -> _Held:
         # Without the lock: of a bucket many are opened at a time, and each takes a while.
-        source = self._open(row)
+        source, stored = self._open(row)
         with self._lock:
-            held = self._held.setdefault(row.key, _Held(source))
+            held = self._held.setdefault(row.key, _Held(source, stored))
             held.readers += 1
         if held.source is not source:
             source.close()
@@ -95,20 +98,30 @@ class SourcePool:
             for key in idle[:surplus]:
                 self._held.pop(key).source.close()
 
-    def _open(self, row: SegmentRow) -> OpenSource:
-        """It may move from the spool to the store at any moment, so the other place is tried once."""
-        places: list[Callable[[SegmentKey, Grant], OpenSource]] = [self._spool.open_source, self._from_store]
+    def _open(self, row: SegmentRow) -> tuple[OpenSource, bool]:
+        """And whether it is the store's. It may move from the spool there at any moment, so the other place is tried once."""
+        places: list[tuple[Callable[[SegmentKey, Grant], OpenSource], bool]] = [
+            (self._spool.open_source, False), (self._from_store, True)
+        ]  # fmt: skip
         if row.place is Place.STORE:
             places.reverse()
-        for place in places:
+        for place, stored in places:
             try:
-                return place(row.key, self._grant)
+                return place(row.key, self._grant), stored
             except NotFound:
                 continue
+            except Unreadable as error:
+                raise self._damage(row, error, stored) from error
         raise Damaged(
             f"segment {row.key.object_key}: the index knows it, and neither spool nor store has it; "
             "`streamvault check` tells more"
         )
+
+    def _damage(self, row: SegmentRow, error: Unreadable, stored: bool) -> Damaged:
+        """Raises StoreError where it is the store that is away."""
+        if stored:
+            return damage(self._store, row.key, error)
+        return Damaged(f"segment {row.key.object_key}: its bytes cannot be read from the spool: {error}")
 
     def _from_store(self, key: SegmentKey, grant: Grant) -> OpenSource:
         return open_segment(self._store, key, grant)

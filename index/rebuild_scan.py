@@ -15,12 +15,12 @@ from index.gaps import expire
 from index.restoring import Progress, put_progress
 from index.rows import KEY, NewRow, Place, sequence_of
 from index.writes import SegmentWriter, epoch_of
-from vault.errors import Damaged, NotFound, StreamvaultError, UsageError
+from vault.errors import Damaged, NotFound, StreamvaultError, Unreadable, UsageError
 from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.spool import Spool
 from vault.store.interface import ObjectStore
-from vault.store.segments import open_segment
+from vault.store.segments import damage, open_segment
 from vault.timebase import US
 
 PREFIX = "segments/"
@@ -128,6 +128,8 @@ class ScanStep:
             key = SegmentKey.parse(name)
             with open_segment(self._store, key, system_grant("rebuild")) as source:
                 self._new.append(closed_row(key, source, hash_bytes=self._hash))
+        except Unreadable as error:
+            self._progress.refused.append((name, str(damage(self._store, key, error))))
         except (Damaged, NotFound, UsageError) as error:
             self._progress.refused.append((name, str(error)))
 

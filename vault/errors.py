@@ -11,6 +11,7 @@ StreamvaultError            exit 1
 │       └── SourceDenied    exit 6   it answered with a no that may be a yes in a while (404, 453, 503); retryable
 ├── StoreError              exit 7   an object store or the spool does not do what was asked; retryable
 │   ├── StoreFull           exit 7   no space
+│   ├── Unreadable          exit 7   the medium does not give one file's bytes (EIO); whether more is wrong with it is not known yet
 │   └── StoreMoved          exit 7   another store stands where it was opened: a mount came or went; to be opened anew
 ├── Damaged                 exit 8   bytes are not what they should be: torn file, wrong hash, foreign format
 └── FencedOut               exit 9   this process lost the camera to another; whatever it holds must not be committed
@@ -68,6 +69,10 @@ class StoreError(StreamvaultError):
 
 
 class StoreFull(StoreError):
+    pass
+
+
+class Unreadable(StoreError):
     pass
 
 

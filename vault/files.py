@@ -14,7 +14,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from vault.errors import Damaged, NotFound, Refused, StoreError, StoreFull
+from vault.errors import Damaged, NotFound, Refused, StoreError, StoreFull, Unreadable
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -34,6 +34,13 @@ def store_error(doing: str, error: OSError) -> StoreError:
     if error.errno in _FULL:
         return StoreFull(f"{doing}: {reason}; free some space there")
     return StoreError(f"{doing}: {reason}")
+
+
+def read_error(doing: str, error: OSError) -> StoreError:
+    """As `store_error`, for what only reads: Unreadable where the medium does not give the bytes."""
+    if error.errno == errno.EIO:
+        return Unreadable(f"{doing}: {error.strerror}")
+    return store_error(doing, error)
 
 
 def make_folder(path: Path) -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from vault.errors import Damaged, NotFound
-from vault.files import store_error
+from vault.files import read_error
 
 
 class ByteSource(Protocol):
@@ -83,7 +83,7 @@ class FileSource:
     __slots__ = ("_fd", "_name", "_size")
 
     def __init__(self, path: Path) -> None:
-        """Open for reading. Raises NotFound, Damaged when it is not a regular file, StoreError."""
+        """Open for reading. Raises NotFound, Damaged when it is not a regular file, StoreError; Unreadable, as each read may."""
         self._fd = -1
         self._name = str(path)
         try:
@@ -92,7 +92,7 @@ class FileSource:
         except FileNotFoundError:
             raise NotFound(f"{path}: no such file") from None
         except OSError as error:
-            raise store_error(f"opening {path}", error) from error
+            raise read_error(f"opening {path}", error) from error
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
@@ -121,6 +121,10 @@ class FileSource:
         self._size = os.fstat(self._fd).st_size
         return self._size
 
+    def forget(self) -> None:
+        """Let the next read ask the medium, not memory."""
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
     def read(self, offset: int, length: int) -> bytes:
         if offset < 0 or length < 0:
             raise _outside(self._name, offset, length, self._size)
@@ -135,7 +139,7 @@ class FileSource:
                     raise _outside(self._name, offset, length, offset + len(data))
                 data += more
         except OSError as error:
-            raise store_error(f"reading {length} bytes at {offset} of {self._name}", error) from error
+            raise read_error(f"reading {length} bytes at {offset} of {self._name}", error) from error
         return data
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
@@ -148,7 +152,7 @@ class FileSource:
                     raise _outside(self._name, offset, len(buffer), offset + done)
                 done += count
         except OSError as error:
-            raise store_error(f"reading {len(buffer)} bytes at {offset} of {self._name}", error) from error
+            raise read_error(f"reading {len(buffer)} bytes at {offset} of {self._name}", error) from error
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1

@@ -7,30 +7,34 @@ beginning to its end in blocks, one ahead, and one segment at a time.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from blake3 import blake3
 
-from access.export.lanes import Works
+from access.export.lanes import BUFFER_BYTES, Works
 from access.package.custody import Source
 from access.pool import SourcePool
 from index.rows import SegmentRow
 from vault.errors import Damaged
 from vault.grant import Grant
+from vault.ids import SegmentKey
 from vault.source import FileSource
 
 
 @dataclass(slots=True)
 class Reading:
     """The segments that a file is made of, read one after the other. `found`: what each was, by its key. `allow_damaged`: one
-    that is not what its row says is noted and not an error."""
+    that is not what its row says is noted and not an error. `left`: those of which nothing is read, since not all of it can be."""
 
     pool: SourcePool
     works: Works
     allow_damaged: bool
+    left: set[SegmentKey] = field(default_factory=set)
     found: dict[str, Source] = field(default_factory=dict)
+    intakes: list[Intake] = field(default_factory=list)
     _now: Intake | None = None
 
     def turn(self, intake: Intake) -> None:
@@ -47,8 +51,7 @@ class Reading:
         source = intake.finish()
         if source.damaged and not self.allow_damaged:
             raise Damaged(
-                f"segment {source.key}: its bytes hash to {source.blake3[:16]}… and {intake.row.blake3.hex()[:16]}… was recorded; "
-                "nothing of it is handed out unless --allow-damaged is said"
+                f"segment {source.key}: its bytes hash to {source.blake3[:16]}… and {intake.row.blake3.hex()[:16]}… was recorded"
             )
         self.found[source.key] = source
 
@@ -61,6 +64,7 @@ class Intake:
         grant.check(row.key.camera, grant.window)
         self.row = row
         self._reading = reading
+        reading.intakes.append(self)
         self._armed = self._done = self._longer = False
         self._block: memoryview | None = None
         self._start = self._stop = 0
@@ -125,6 +129,13 @@ class Intake:
         found = self._blake3.digest()
         key, sha256 = self.row.key.object_key, self._sha256.hexdigest()
         return Source(key, self.row.size_bytes, found.hex(), sha256, found != self.row.blake3 or self._longer)
+
+    def check_readable(self, look: Callable[[], None]) -> None:
+        """Read all of it for nothing but that. `look`: between blocks. Raises Damaged, StoreError."""
+        buffer = memoryview(bytearray(BUFFER_BYTES))
+        for offset in range(0, self.size, len(buffer)):
+            look()
+            self._fill(offset, buffer[: self.size - offset])
 
     def _next(self) -> None:
         ahead, self._ahead = self._ahead, None

@@ -25,6 +25,7 @@ from index.node import Node
 from index.rows import SegmentRow
 from vault.errors import Damaged, NotFound, Refused
 from vault.grant import Grant
+from vault.ids import SegmentKey
 from vault.segment.read import read_closed
 from vault.splice.clip import Clip
 from vault.splice.part import Gaps, Part
@@ -75,15 +76,41 @@ class Taker:
         """
         grant.check(camera.number, wanted)
         with SourcePool(self.node.spool, self.node.store, grant) as pool:
-            reading = Reading(pool, self.works, self.allow_damaged)
+            left: set[SegmentKey] = set()
+            while True:
+                reading = Reading(pool, self.works, self.allow_damaged, left)
+                try:
+                    piece = self._take(grant, camera, wanted, moments, reading)
+                    break
+                except Damaged as error:
+                    if not self.allow_damaged:
+                        raise Damaged(f"{error}; nothing is handed out unless --allow-damaged is said") from error
+                    # Found in the midst of a file. Which others there are is asked once, or each would begin the piece anew.
+                    more = self._unreadable(reading.intakes)
+                    if not more:
+                        raise
+                    left |= more
+        notes = [f"segment {key.object_key} cannot be read whole and is left out" for key in sorted(left)]
+        return replace(piece, notes=(*piece.notes, *notes))
+
+    def _take(self, grant: Grant, camera: Camera, wanted: Interval, moments: Sequence[int], reading: Reading) -> Piece:
+        try:
+            parts, left_out = self._parts(grant, camera, wanted, reading)
+            if self.original:
+                return self._originals(grant, camera, parts, left_out, reading)
+            return self._cut(grant, camera, wanted, parts, left_out, reading, moments)
+        finally:
+            # Nothing reads from what the pool is about to close, whatever ended it.
+            self.works.quiet()
+
+    def _unreadable(self, intakes: Sequence[Intake]) -> set[SegmentKey]:
+        found = set()
+        for intake in intakes:
             try:
-                parts, left_out = self._parts(grant, camera, wanted, reading)
-                if self.original:
-                    return self._originals(grant, camera, parts, left_out, reading)
-                return self._cut(grant, camera, wanted, parts, left_out, reading, moments)
-            finally:
-                # Nothing reads from what the pool is about to close, whatever ended it.
-                self.works.quiet()
+                intake.check_readable(self.stop.look)
+            except Damaged:
+                found.add(intake.row.key)
+        return found
 
     def _parts(self, grant: Grant, camera: Camera, wanted: Interval, reading: Reading) -> tuple[list[Part], list[Missing]]:
         """The committed segments of the range in order, those before it that its first picture is decoded from, and what cannot
@@ -94,17 +121,21 @@ class Taker:
         for row in timeline.span(camera.number, wanted):
             self.stop.look()
             try:
-                parts.append(_part(grant, row, reading))
-            except Damaged as error:
+                if row.key not in reading.left:
+                    parts.append(_part(grant, row, reading))
+            except Damaged:
                 if not self.allow_damaged:
-                    raise Damaged(f"{error}; nothing is handed out unless --allow-damaged is said") from error
-                if inside := row.interval.intersection(wanted):
-                    left_out.append(Missing(inside, DAMAGED))
+                    raise
+                reading.left.add(row.key)
+            if row.key in reading.left and (inside := row.interval.intersection(wanted)):
+                left_out.append(Missing(inside, DAMAGED))
         lead: list[Part] = []
         while not self.original and parts and len(lead) < _MAX_LEAD_IN and reaches_back((lead or parts)[0], wanted.start_us):
             first = (lead or parts)[0]
             before = timeline.find(camera.number, first.start_us - 1)
             if before is None or before.key >= first.table.info.head.key or before.end_us <= grant.window.start_us:
+                break
+            if before.key in reading.left:
                 break
             try:
                 lead.insert(0, _part(grant, before, reading))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from vault.digest import fd_copy
 from vault.errors import Damaged, NotFound, StoreError, StoreMoved, StreamvaultError
-from vault.files import FILE_MODE, find_syncfs, make_folder, store_error, sync_folder, write_all
+from vault.files import FILE_MODE, find_syncfs, make_folder, read_error, store_error, sync_folder, write_all
 from vault.source import FileSource
 from vault.store.interface import Failure, Failures, NewObject, ObjectStat, check_key, check_prefix, other_bytes
 
@@ -127,7 +127,7 @@ class LocalStore:
             self._still_there()
             return None
         except OSError as error:
-            raise store_error(f"looking for {key} in the store {self.root}", error) from error
+            raise read_error(f"looking for {key} in the store {self.root}", error) from error
         if stat.S_ISDIR(status.st_mode):
             return None
         if not stat.S_ISREG(status.st_mode):

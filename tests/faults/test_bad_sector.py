@@ -1,0 +1,141 @@
+"""A sector that the disk does not give any more: one segment is damaged then, and said so; a disk of which nothing can be read is
+a store that is away. The errors are the kernel's, made by `strace` for one file, and by a file system that was shut down."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from access.export.intake import Intake
+from access.export.job import Step
+from tests.access.export.test_engine import custody, verify
+from tests.support.disks import power_cut_disk
+from tests.support.exporting import OPERATOR, SAID, exporting, outcomes, wish
+from tests.support.probe import decode_errors
+from tests.support.segments import START_US, video_track
+from tests.support.streams import encode_h264
+from tests.support.vaults import make_vault
+from vault.errors import Damaged, StoreError
+from vault.timebase import US, Interval, format_us
+
+SPAN = Interval(START_US, START_US + 14 * US)
+OCCASION = [
+    "--purpose", "traffic", "--why", "collision", "--case", "9901", "--destination", "archive", "--person", "first officer",
+    "--staff-number", "9901",
+]  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three segments of four seconds in the store, a second apart."""
+    track = video_track(encode_h264(frames=100, gop=25, size=(160, 96)))
+    make_vault(tmp_path / "data", [track], START_US, ["store"] * 3, gap_us=US)
+    return tmp_path / "data"
+
+
+def segment(data: Path, number: int = 1) -> Path:
+    return sorted((data / "store" / "segments").rglob("*.mp4"))[number]
+
+
+def test_a_segment_that_cannot_be_read_is_damaged_to_every_command(data: Path, tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("a disk that does not give one file needs strace: apt-get install strace")
+    bad, out = segment(data), tmp_path / "out"
+    key = bad.relative_to(data / "store").as_posix()
+    span = ["--from", format_us(SPAN.start_us), "--to", format_us(SPAN.end_us)]
+    commands = [
+        ["clip", "cam-1", *span, "-o", str(tmp_path / "clip.mp4"), *OCCASION],
+        ["snapshot", "cam-1", "--at", format_us(START_US + 6 * US), "-o", str(tmp_path / "one.jpg"), *OCCASION],
+        ["check", "--level", "hash", "--json"],
+        ["export", "create", "cam-1", *span, "-o", str(out), *OCCASION],
+        ["export", "resume", "--allow-damaged"],
+    ]
+    program = (
+        "import json, sys, streamvault\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    print('ended', streamvault.run(['--data', sys.argv[2], *words]), flush=True)\n"
+        "    print('next', file=sys.stderr, flush=True)\n"
+    )
+    inject = "inject=?pread64,?preadv,?preadv2:error=EIO"
+    run = subprocess.run(
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(bad), "-e", inject, sys.executable, "-c", program,
+         json.dumps(commands), str(data)],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    ended = [int(line.split()[1]) for line in run.stdout.splitlines() if line.startswith("ended")]
+    assert ended == [8, 8, 8, 8, 0], run.stdout + run.stderr
+    clip, snapshot, _, create, _, _ = run.stderr.split("next\n")
+    assert all(key in text and "cannot be read" in text for text in (clip, snapshot, create)), run.stderr
+    assert "--allow-damaged" in create
+    assert key in run.stdout
+    assert not (tmp_path / "clip.mp4").exists()
+    assert_left_out(out, key)
+
+
+@pytest.mark.parametrize("original", [False, True])
+def test_a_bad_sector_in_the_midst_of_a_segment_is_the_same(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: bool
+) -> None:
+    bad, real = segment(data), os.preadv
+
+    def preadv(fd: int, buffers: Any, offset: int, *flags: int) -> int:
+        if offset == 0 and Path(f"/proc/self/fd/{fd}").readlink() == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, buffers, offset, *flags)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    key = bad.relative_to(data / "store").as_posix()
+    with exporting(data) as (node, exports):
+        job = exports.ask(OPERATOR, wish(tmp_path / "out", SPAN, original=original), SAID)
+        with pytest.raises(Damaged, match=f"{key}.*--allow-damaged"):
+            exports.run(job.id, OPERATOR)
+        _, made = exports.run(job.id, OPERATOR, allow_damaged=True)
+        assert outcomes(node) == ["asked", "aborted", "asked", "done"]
+    assert_left_out(made.path, key)
+
+
+def assert_left_out(package: Path, key: str) -> None:
+    """The package says which segment is not in it and when that was, and is whole all the same."""
+    (camera,) = custody(package)["cameras"]
+    assert [gap["reason"] for gap in camera["missing"]] == ["unreachable", "damaged", "unreachable"]
+    assert camera["notes"] == [f"segment {key} cannot be read whole and is left out"]
+    assert key not in [source["key"] for source in camera["sources"]]
+    assert not any(decode_errors(package / file["path"]) for file in camera["files"])
+    assert verify(package).returncode == 0
+
+
+def test_a_disk_of_which_nothing_can_be_read_is_a_store_that_is_away(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with power_cut_disk(tmp_path, 32 << 20) as disk:
+        store = disk.path / "store"
+        shutil.copytree(data / "store", store)
+        os.sync()
+        shutil.rmtree(data / "store")
+        (data / "store").symlink_to(store)
+        begin = Intake.begin
+
+        def cut(intake: Intake) -> None:
+            disk.cut()
+            begin(intake)
+
+        with exporting(data) as (node, exports):
+            job = exports.ask(OPERATOR, wish(tmp_path / "out", SPAN, allow_damaged=True), SAID)
+            with monkeypatch.context() as patched:
+                patched.setattr(Intake, "begin", cut)
+                with pytest.raises(StoreError, match="store"):
+                    exports.run(job.id, OPERATOR)
+            assert exports.get(job.id).step is Step.TAKING
+            assert outcomes(node) == ["asked", "aborted"]
+        disk.mend()
+        with exporting(data) as (_, exports):
+            _, made = exports.run(job.id, OPERATOR)
+        assert len(custody(made.path)["cameras"][0]["sources"]) == 3
