@@ -1,13 +1,25 @@
-"""How much room the store has left for footage, measured. What follows from it: `vault.room`."""
+"""How much room the store has left for footage: measured, and whether it said itself that it has none. What follows from it:
+`vault.room`."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from index.alarms import Alarms
 from index.environment import Environment, Table
 from index.filesystem import disk_space
 from index.node import Node
 from index.rows import unpack_usage
 from vault.errors import StoreError
 from vault.room import Room
+
+NO_SPACE: Final = "store out of space"
+"""The alarm of whoever puts objects into the store, from when it says that it has no space until it takes one again."""
+
+
+def takes_nothing(environment: Environment) -> bool:
+    """Whether the store says that it is full, whatever was configured or measured."""
+    return any(alarm.kind == NO_SPACE for alarm in Alarms(environment).lasting())
 
 
 def stored_bytes(environment: Environment) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from index.rows import SegmentRow
-from vault.errors import StreamvaultError
+from vault.errors import StoreFull, StreamvaultError
 from vault.timebase import US
 
 FIRST_BACKOFF_US = US
@@ -53,6 +53,8 @@ class Turns:
         self._store_backoff_us = 0
         self.why_away: str | None = None
         """What the store said last, while it is away."""
+        self.full = False
+        """Whether it said since it is away that it has no space; some say so to one object and something vague to the next."""
 
     @property
     def unavailable(self) -> int:
@@ -92,7 +94,7 @@ class Turns:
         """The store has taken something."""
         self._failures = 0
         if self.why_away is not None:
-            self.why_away, self._store_backoff_us = None, 0
+            self.why_away, self.full, self._store_backoff_us = None, False, 0
             # They were not taken because nothing was.
             self._aside = {name: aside for name, aside in self._aside.items() if not aside.passing}
 
@@ -111,6 +113,7 @@ class Turns:
         if self.why_away is None and self._failures < self._most_failures:
             return False
         new = self.why_away is None
+        self.full = self.full or isinstance(error, StoreFull)
         self.why_away = str(error)
         self._store_backoff_us = min(LAST_STORE_BACKOFF_US, max(FIRST_BACKOFF_US, self._store_backoff_us * 2))
         self._store_due_us = mono_us + self._store_backoff_us

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from index.alarms import Alarms
 from index.catalog import Catalog
 from index.registry import Registry
+from index.room import NO_SPACE
 from index.rows import SegmentRow
 from ingest.lanes import Lanes
 from ingest.turns import Turns
@@ -37,7 +38,11 @@ WAIT_US = US
 SETTLE_US = US // 2
 """While a backlog drains, so many puts share a commit."""
 
-ALARM = "store away"
+AWAY = "store away"
+_TEXTS = {
+    AWAY: "nothing can be put into the store, and the spool holds what is recorded",
+    NO_SPACE: "the store says that it is full, and the spool holds what is recorded; give it room or lower what is kept",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +254,13 @@ class Uploader:
         why = self._turns.why_away
         if why == self._alarmed:
             return
-        if why is not None:
-            if self._alarms.begin(ALARM, "", f"nothing can be put into the store, and the spool holds what is recorded: {why}"):
-                log.error("store away; the spool holds what is recorded", error=why)
-        elif self._alarms.end(ALARM, ""):
-            log.info("store is back")
+        now = None if why is None else NO_SPACE if self._turns.full else AWAY
+        for kind, text in _TEXTS.items():
+            if kind == now:
+                if self._alarms.begin(kind, "", f"{text}: {why}"):
+                    log.error("store takes nothing; the spool holds what is recorded", reason=kind, error=why)
+            elif self._alarms.end(kind, ""):
+                log.info("alarm over", reason=kind)
         self._alarmed = why
 
 

@@ -18,7 +18,7 @@ from ingest.uploader import BATCH, Uploader
 from tests.support.index_vault import Vault, closed_segment, open_vault, row_of
 from tests.support.node import wait_until
 from vault.clock import SystemClock
-from vault.errors import Damaged, StoreError, StreamvaultError
+from vault.errors import Damaged, StoreError, StoreFull, StreamvaultError
 from vault.ids import CameraNumber, SegmentKey
 from vault.store.interface import Failure, Failures, NewObject
 from vault.store.local import LocalStore
@@ -158,6 +158,14 @@ def test_a_store_that_is_away_is_tried_with_one_object_and_with_its_first_yes_al
     with pytest.raises(StoreError):
         sender.run_once()
     assert store.tries == tries + 1
+    # One that is full has another alarm, and keeps it while it says something else to one object and the other.
+    for error in (StoreFull("no space"), StoreError("something went wrong")):
+        store.refuses = dict.fromkeys(store.refuses, error)
+        vault.clock.advance(LAST_STORE_BACKOFF_US)
+        with pytest.raises(type(error)):
+            sender.run_once()
+        [alarm] = Alarms(vault.environment).lasting()
+        assert (alarm.kind, str(error) in alarm.message) == ("store out of space", True)
     store.refuses = {}
     vault.clock.advance(LAST_STORE_BACKOFF_US)
     for _ in range(5):

@@ -72,13 +72,13 @@ class PowerCutDisk:
 
 @contextlib.contextmanager
 def power_cut_disk(beside: Path, size_bytes: int) -> Iterator[PowerCutDisk]:
-    """A new disk, mounted below `beside`."""
+    """A new disk, mounted below `beside`. Nothing of it is set aside for root, so that what is full is full for everybody."""
     if shutil.which("mkfs.ext4") is None:
         pytest.skip("cutting a disk's power needs mkfs.ext4: apt-get install e2fsprogs")
     image, folder = beside / "disk.img", beside / "disk"
     with image.open("wb") as file:
         file.truncate(size_bytes)
-    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], capture_output=True, check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], capture_output=True, check=True)
     folder.mkdir()
     disk = PowerCutDisk(image, folder)
     disk.mount()

@@ -82,13 +82,15 @@ def server(
     lock: bool = False,
     tls: Path | None = None,
     arguments: tuple[str, ...] = (),
+    data: Path | None = None,
 ) -> Iterator[Server]:
     """Start one, make its bucket (`lock`: with object lock), end it. `arguments` go behind the program's own; `tls` is a file
-    with certificate and key (versitygw)."""
+    with certificate and key (versitygw); `data` is where its objects go, None below `folder`."""
     path = need_server(program)
     port = free_port()
     address = f"127.0.0.1:{port}"
-    data = folder / "data"
+    data = data or folder / "data"
+    folder.mkdir(parents=True, exist_ok=True)
     data.mkdir(parents=True)
     environment = {
         "PATH": os.environ.get("PATH", ""), "HOME": str(folder), "CI": "true", "MINIO_BROWSER": "off", "MINIO_UPDATE": "off",

@@ -6,7 +6,8 @@ MD5, and one that checks neither is read back. A key that is taken is refused by
 (RFC 9110 §13.1.2), else looked for first; then the bytes there are compared with ours, so that a put whose answer was lost is
 repeated without harm. Which of these a bucket really does is found out by trying, at the first put.
 
-Deleting in a bucket with versioning deletes every version of an object: hidden is not gone.
+Deleting in a bucket with versioning deletes every version of an object: hidden is not gone. A bucket that is full takes nothing to
+be tried out with, and deleting is what it needs: there the versions of each object are looked for.
 
 Reading: the last bytes of an object come with opening it, in one request; a segment's tables stand there. They stay readable when
 the object is deleted meanwhile; bytes before them are then Damaged, which pins and the grace of a deletion prevent.
@@ -157,13 +158,28 @@ class S3Store:
                 failures.append(Failure(key, error))
         if not names:
             return failures
-        objects: Objects = [(name, None) for name in names]
-        if self.features.versioned:
-            objects = [(name, version) for name in names for version in self.client.versions(name)]
+        objects = self._objects(names)
         for begin in range(0, len(objects), DELETE_TOGETHER):
             refused = self.client.delete(objects[begin : begin + DELETE_TOGETHER])
             failures += [Failure(name[len(self.prefix) :], error) for name, error in refused.items()]
         return failures
+
+    def _objects(self, names: Sequence[str]) -> Objects:
+        """What has to go for these names to be gone. Raises StoreError."""
+        try:
+            versioned = self.features.versioned
+        except StoreAway:
+            raise
+        except StoreError:
+            # A listing that goes wrong ends the deletion: a name alone would only be hidden where there are versions after all.
+            objects: Objects = []
+            for name in names:
+                versions = [version for version in self.client.versions(name) if version != "null"]
+                objects += [(name, version) for version in versions] if versions else [(name, None)]
+            return objects
+        if not versioned:
+            return [(name, None) for name in names]
+        return [(name, version) for name in names for version in self.client.versions(name)]
 
     def _bucket_there(self) -> Answer:
         answer = self.client.send("HEAD")

@@ -56,9 +56,11 @@ _FULL = frozenset({"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", 
 _HINTS = {
     "NoSuchBucket": "make the bucket, or correct store.bucket",
     "AccessDenied": "the access key may not do this; look at its policy",
+    "InternalError": "its log says why; MinIO says so too of an object that its disk has no room for",
     "InvalidAccessKeyId": "the store does not know the access key",
     "SignatureDoesNotMatch": "the secret key or store.region is not the bucket's",
     "AuthorizationHeaderMalformed": "store.region is not the bucket's",
+    "ExistingObjectIsDirectory": "a gateway over a file system says so where it cannot make a folder: its disk may be full",
     "ExpiredToken": "the access key has expired; put a new one in its place",
     "RequestTimeTooSkewed": "this machine's clock and the store's differ; correct the wrong one",
 }
