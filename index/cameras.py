@@ -289,16 +289,16 @@ class Cameras:
             kept(camera.days, site_of(txn, self._registry, camera.site), self._retention, now_us) for camera in (old, new)
         )
         # Of a camera that never was to record there is nothing that anybody could rely on.
-        if has < had and old.first_record_us is not None:
-            return replace(
-                new, site=old.site, days=old.days, lowering=CameraLowering(new.site, new.days, now_us + NOTICE_US, by)
-            )  # fmt: skip
-        if has > had:
-            why = f"camera {new.id}: {had} to {has} days"
+        lowered = has < had and old.first_record_us is not None
+        if lowered or has > had:
             put_raise(
-                txn, self._registry, [new.number], has, self._retention.time_zone, by=by, why=why, at_us=now_us
+                txn, self._registry, [new.number], max(had, has), self._retention.time_zone, by=by, at_us=now_us,
+                why=f"camera {new.id}: {had} to {has} days", lowered=lowered,
             )  # fmt: skip
-        return replace(new, lowering=None)
+        if not lowered:
+            return replace(new, lowering=None)
+        low = CameraLowering(new.site, new.days, now_us + NOTICE_US, by)
+        return replace(new, site=old.site, days=old.days, lowering=low)
 
     def _check_all(self, txn: ReadTxn, rows: Sequence[NewCamera]) -> None:
         problems: list[str] = []

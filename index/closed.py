@@ -7,6 +7,7 @@ from index.rows import NewRow
 from vault.errors import Damaged
 from vault.ids import SegmentKey
 from vault.media import SegmentTable
+from vault.retain import counted_us
 from vault.segment.read import read_closed, tail_length
 from vault.source import ByteSource
 
@@ -35,4 +36,5 @@ def closed_row(key: SegmentKey, source: ByteSource, *, hash_bytes: bool = True) 
         info.min_until_us,
         info.flags,
         info.head.gap_before,
+        counted_us(info.end_us, info.closed_us, info.min_until_us, info.flags),
     )

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Final
 
 from index.environment import Environment, ReadTxn, Table, WriteTxn
-from index.rows import KEY, MIN_UNTIL_AT, ROW, SIZE_AT, STATE_AT, State
+from index.rows import KEY, MIN_UNTIL_AT, ROW_SIZES, SIZE_AT, STATE_AT, State
 from vault.errors import Damaged
 from vault.ids import CameraNumber
 
@@ -178,7 +178,7 @@ def count_of_rows(txn: ReadTxn, camera: CameraNumber, start_us: int) -> dict[byt
     """What the hours of this camera's hour should read: key to segments and bytes."""
     found: dict[bytes, tuple[int, int]] = {}
     for raw_key, raw in txn.scan(Table.SEGMENTS, *ExpiryHour(0, camera, start_us).rows):
-        if len(raw) != ROW.size:
+        if len(raw) not in ROW_SIZES:
             raise _damaged(raw_key, raw)
         if raw[STATE_AT] == State.COMMITTED:
             key = _HOUR.pack(_U64.unpack_from(raw, MIN_UNTIL_AT)[0], camera, start_us // HOUR_US)

@@ -244,6 +244,7 @@ class Manifests:
             row.site_class,
             row.min_until_us,
             row.flags,
+            row.counted_us,
         )
 
 

@@ -1,10 +1,13 @@
-"""Raised minima: a camera's footage that exists already is to be kept for longer, because its site or itself got more days.
+"""For how many days a camera's footage is kept, whenever its row is written: the most that were in force since it began.
 
 A raise is a document of the registry and, for each of its cameras, a row here; it covers every segment that began before, or within
 a day after, it was asked for: no lowering takes effect sooner (`index.sites`), so none of those may have less. Where the camera has
-footage of later than that, because the clock was wrong, now or then, it covers that too: in doubt, keep. From the transaction that
-writes the rows on, deletion keeps to the new minimum (`raised`), and segments that are committed later, or come back in a rebuild, get
-it at once. Bringing the minimum into the rows that are there is `index.raising`.
+footage of later than that, because the clock was wrong, now or then, it covers that too: in doubt, keep. A lowering stands here as well,
+with the days that were in force before it: the rows that are there have them, and a segment that began before it took effect gets them
+when its row is written later, by a slow close, by recovery or by a rebuild. When a segment in doubt began is not known, so every raise
+and lowering of its camera covers it.
+From the transaction that writes the rows on, deletion keeps to the new minimum (`raised`). Bringing it into the rows that are there is
+`index.raising`.
 """
 
 from __future__ import annotations
@@ -17,11 +20,12 @@ from typing import Final
 
 from index.environment import ReadTxn, Table, WriteTxn
 from index.registry import DocumentName, Fields, Registry, counter, lift_number, set_counter
-from index.rows import CAMERA, KEY, MOMENT, NewRow, SegmentRow, segment_key
+from index.rows import CAMERA, KEY, MOMENT, NewRow, SegmentRow
 from vault.categories import LEAST_DAYS
 from vault.errors import Damaged
 from vault.ids import CameraNumber
-from vault.retain import MAX_DAYS, raised_until_us, tells_day
+from vault.media import SegmentFlag
+from vault.retain import MAX_DAYS, raised_until_us
 from vault.timebase import US
 
 KIND: Final = "raises"
@@ -38,19 +42,17 @@ _MAX_CAMERAS = 4_000
 class Raise:
     """What the camera began before `before_us` is kept for `days`, counted in `zone`.
 
-    `newest_us`: where its newest segment began when that was later than `asked_us`, else `asked_us`. `next_key`: the first segment row that was not looked at yet, empty before the first; None when all were.
+    `next_key`: the first segment row that was not looked at yet, empty before the first; None when all were. `lowered`: fewer days
+    came after it.
     """
 
     camera: CameraNumber
     asked_us: int
     days: int
     zone: str
-    newest_us: int
+    before_us: int
     next_key: bytes | None
-
-    @property
-    def before_us(self) -> int:
-        return max(self.asked_us, self.newest_us) + NOTICE_US
+    lowered: bool = False
 
     @property
     def row_key(self) -> bytes:
@@ -58,8 +60,8 @@ class Raise:
 
     def pack(self) -> bytes:
         fields = {
-            "version": _VERSION, "days": self.days, "zone": self.zone, "newest": self.newest_us,
-            "next": None if self.next_key is None else self.next_key.hex(),
+            "version": _VERSION, "days": self.days, "zone": self.zone, "before": self.before_us,
+            "next": None if self.next_key is None else self.next_key.hex(), "lowered": self.lowered,
         }  # fmt: skip
         return json.dumps(fields, separators=(",", ":")).encode()
 
@@ -69,24 +71,26 @@ class Raise:
         try:
             fields = json.loads(raw)
             at = fields["next"]
-            days, zone, newest_us = int(fields["days"]), str(fields["zone"]), int(fields.get("newest", asked_us))
+            days, zone, lowered = int(fields["days"]), str(fields["zone"]), bool(fields.get("lowered"))
+            before_us = int(fields["before"]) if "before" in fields else max(asked_us, int(fields.get("newest", 0))) + NOTICE_US
             zoneinfo.ZoneInfo(zone)
-            return cls(CameraNumber(camera), asked_us, days, zone, newest_us, None if at is None else bytes.fromhex(at))
+            return cls(
+                CameraNumber(camera), asked_us, days, zone, before_us, None if at is None else bytes.fromhex(at), lowered
+            )
         except (ValueError, KeyError, TypeError, zoneinfo.ZoneInfoNotFoundError) as error:
             raise Damaged(f"a raise of camera {camera} cannot be read; nothing of it is deleted until it can") from error
 
-    def covers(self, start_us: int) -> bool:
-        return start_us < self.before_us
+    def covers(self, row: SegmentRow | NewRow) -> bool:
+        return row.key.start_us < self.before_us or bool(row.flags & SegmentFlag.CLOCK_UNCONFIRMED)
 
-    def is_in(self, row: SegmentRow | NewRow) -> bool:
-        """Whether the row has been looked at, or came in when those around it had been."""
-        return self.next_key is None or segment_key(row.key) < self.next_key
+    def takes_in(self, other: Raise) -> bool:
+        """Whether the other one says nothing that this one does not. A lowering does not tell when days rose."""
+        return self.days >= other.days and self.before_us >= other.before_us and (other.lowered or not self.lowered)
 
     def until_us(self, row: SegmentRow | NewRow) -> int:
-        """The row's minimum by this raise, at least the one it has. Where the row does not tell the day of its close, a raise must
-        not be counted twice: the minimum that it made would pass for the class's own."""
-        least = LEAST_DAYS.get(row.site_class, 1)
-        return raised_until_us(row.end_us, row.min_until_us, row.flags, least, self.days, zoneinfo.ZoneInfo(self.zone))
+        """The row's minimum by this raise, at least the one it has; however often it is asked."""
+        least, zone = LEAST_DAYS.get(row.site_class, 1), zoneinfo.ZoneInfo(self.zone)
+        return raised_until_us(row.end_us, row.counted_us, row.min_until_us, row.flags, least, self.days, zone)
 
 
 def raises_of(txn: ReadTxn, camera: CameraNumber) -> Iterator[Raise]:
@@ -104,12 +108,11 @@ def raised(txn: ReadTxn, row: SegmentRow) -> int:
     return 0 if row.min_until_us == 0 else raised_by(pending_raises(txn, row.key.camera), row)
 
 
-def raised_by(pending: Iterable[Raise], row: SegmentRow) -> int:
+def raised_by(pending: Iterable[Raise], row: SegmentRow | NewRow) -> int:
     """As `raised`, for whoever has the camera's pending raises."""
     if row.min_until_us == 0:
         return 0
-    found = (item.until_us(row) for item in pending if item.covers(row.key.start_us) and not item.is_in(row))
-    return max(found, default=row.min_until_us)
+    return max((item.until_us(row) for item in pending if item.covers(row)), default=row.min_until_us)
 
 
 def pending_raises(txn: ReadTxn, camera: CameraNumber) -> list[Raise]:
@@ -118,25 +121,19 @@ def pending_raises(txn: ReadTxn, camera: CameraNumber) -> list[Raise]:
 
 
 def raised_at_entry(txn: ReadTxn, row: SegmentRow | NewRow) -> int:
-    """The minimum of a row that comes in, or whose minimum becomes known: with every raise that will not come by it later.
-
-    One that will is counted too where counting it twice does no harm.
-    """
-    if row.min_until_us == 0:
-        return 0
-    found = [
-        item.until_us(row)
-        for item in raises_of(txn, row.key.camera)
-        if item.covers(row.key.start_us) and (item.is_in(row) or tells_day(row.flags))
-    ]
-    return max(found, default=row.min_until_us)
+    """The minimum of a row that comes in, or whose minimum becomes known, with every raise and lowering that covers it."""
+    return 0 if row.min_until_us == 0 else raised_by(raises_of(txn, row.key.camera), row)
 
 
 def put_raise(
-    txn: WriteTxn, registry: Registry, cameras: Sequence[CameraNumber], days: int, zone: str, *, by: str, why: str, at_us: int
-) -> None:
-    """The document, and the rows that put it in force. Its cameras may be none."""
-    for first in range(0, len(cameras), _MAX_CAMERAS):
+    txn: WriteTxn, registry: Registry, cameras: Sequence[CameraNumber], days: int, zone: str, *, by: str, why: str, at_us: int,
+    notice_us: int = NOTICE_US, lowered: bool = False, class_days: tuple[str, int] | None = None,
+) -> None:  # fmt: skip
+    """The document, and the rows that put it in force. Its cameras may be none. `class_days`: a class, and its days from now on.
+
+    `lowered`: `days` were in force until now, so that the rows that are there have them; fewer are from `at_us` and `notice_us` on.
+    """
+    for first in range(0, max(1, len(cameras)), _MAX_CAMERAS):
         some = cameras[first : first + _MAX_CAMERAS]
         number = counter(txn, _LAST_NUMBER) + 1
         set_counter(txn, _LAST_NUMBER, number)
@@ -144,10 +141,12 @@ def put_raise(
         fields = {
             "number": number, "asked_us": at_us, "days": days, "zone": zone, "by": by, "why": why, "cameras": list(some),
             "newest": {str(camera): newest_us for camera, newest_us in newest.items()},
+            "notice_us": notice_us, "lowered": lowered, "class_days": class_days,
         }  # fmt: skip
         registry.write(txn, DocumentName(KIND, f"{number:010d}"), fields, at_us, by)
         for camera in some:
-            _put(txn, Raise(camera, at_us, days, zone, newest.get(camera, at_us), b""))
+            before_us = newest.get(camera, at_us) + notice_us
+            _put(txn, Raise(camera, at_us, days, zone, before_us, None if lowered else b"", lowered))
 
 
 def _newest_us(txn: ReadTxn, camera: CameraNumber) -> int:
@@ -166,13 +165,11 @@ def restore_raises(txn: WriteTxn, documents: Iterable[Fields]) -> None:
             days = int(fields["days"])
             if not 1 <= days <= MAX_DAYS:
                 raise ValueError("days")
-            asked_us, newest = int(fields["asked_us"]), fields.get("newest", {})
-            found += [
-                Raise(
-                    CameraNumber(int(camera)), asked_us, days, str(fields["zone"]), int(newest.get(str(camera), asked_us)), None
-                )
-                for camera in fields["cameras"]
-            ]  # fmt: skip
+            asked_us, newest, zone = int(fields["asked_us"]), fields.get("newest", {}), str(fields["zone"])
+            notice_us, lowered = int(fields.get("notice_us", NOTICE_US)), bool(fields.get("lowered"))
+            for camera in fields["cameras"]:
+                before_us = int(newest.get(str(camera), asked_us)) + notice_us
+                found.append(Raise(CameraNumber(int(camera)), asked_us, days, zone, before_us, None, lowered))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Damaged("a raise in the registry lacks a field; run `index rebuild`") from error
     for item in sorted(found, key=lambda item: (item.asked_us, item.days)):
@@ -180,13 +177,13 @@ def restore_raises(txn: WriteTxn, documents: Iterable[Fields]) -> None:
 
 
 def _put(txn: WriteTxn, new: Raise) -> None:
-    """Earlier raises to no more days are part of this one."""
+    """Earlier ones of which nothing is left beside this one go; so does this one beside another of the same instant."""
     for old in list(raises_of(txn, new.camera)):
-        if old.row_key == new.row_key:
-            # Of two at one instant the one with more days is both.
-            new = replace(new, days=max(old.days, new.days), newest_us=max(old.newest_us, new.newest_us))
-            if (new.days, new.newest_us) == (old.days, old.newest_us):
-                return
-        elif old.asked_us <= new.asked_us and old.before_us <= new.before_us and old.days <= new.days:
+        if old.asked_us == new.asked_us and old.takes_in(new):
+            return
+        if old.asked_us <= new.asked_us and new.takes_in(old):
             txn.delete(Table.RAISES, old.row_key)
+    while txn.get(Table.RAISES, new.row_key) is not None:
+        # Two of one instant, and each says something of its own. The order of the two means nothing.
+        new = replace(new, asked_us=new.asked_us + 1)
     txn.put(Table.RAISES, new.row_key, new.pack())

@@ -160,6 +160,7 @@ class ManifestStep:
             item.flags,
             Place.STORE,
             State.COMMITTED,
+            item.counted_us,
         )
         until_us = raised_at_entry(txn, row)
         if until_us != row.min_until_us:
@@ -168,7 +169,7 @@ class ManifestStep:
             mark_segment(txn, key.camera, key.start_us)
         self._segments.put(txn, row)
         late = bool(row.flags & SegmentFlag.CLOCK_UNCONFIRMED)
-        if until_us and (late or any(item.covers(key.start_us) for item in raises_of(txn, key.camera))):
+        if until_us and (late or any(item.covers(row) for item in raises_of(txn, key.camera))):
             # The minimum came after the put. Whether the object's term had followed it was lost with the index.
             owe_term(txn, segment_key(key))
         return True

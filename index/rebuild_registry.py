@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from index.cameras import adopt_camera, camera_document, camera_from
+from index.classdays import restore_class_days
 from index.environment import Environment, WriteTxn
 from index.holds import restore_holds
 from index.minima import restore_raises
@@ -38,6 +39,11 @@ def _sites(_: WriteTxn, documents: Sequence[Fields]) -> None:
         site_from(fields)
 
 
+def _raises(txn: WriteTxn, documents: Sequence[Fields]) -> None:
+    restore_raises(txn, documents)
+    restore_class_days(txn, documents)
+
+
 def _as_they_are(_: WriteTxn, documents: Sequence[Fields]) -> None:
     """Nothing is made of them. What a faulty one says is not for a rebuild to stumble over: `check` tells it."""
 
@@ -56,7 +62,7 @@ RESTORE: Final[dict[str, Callable[[WriteTxn, Sequence[Fields]], None]]] = {
     "cameras": _cameras,
     "sites": _sites,
     "holds": restore_holds,
-    "raises": restore_raises,
+    "raises": _raises,
     "units": _as_they_are,
     "users": _as_they_are,
     "applications": _numbered("applications"),

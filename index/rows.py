@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,8 @@ from vault.media import GapBefore, SegmentFlag, TrackParams
 from vault.timebase import MAX_US, Interval
 
 ROW_VERSION: Final = 1
+COUNTED_VERSION: Final = 2
+"""A segment row with `counted_us` behind it."""
 OPEN_END: Final = 2**64 - 1
 """`end_us` of a gap that lasts."""
 MAX_SEGMENT_US: Final = 3_600_000_000
@@ -36,6 +38,9 @@ MIN_UNTIL_AT: Final = 32
 _SEQUENCE = struct.Struct("<8xI")
 _MIN_UNTIL = struct.Struct("<Q")
 END = struct.Struct("<Q")
+_COUNTED = struct.Struct("<Q")
+ROW_SIZES: Final = (ROW.size, ROW.size + _COUNTED.size)
+"""Of a segment row, without and with `counted_us`."""
 USAGE = struct.Struct("<BxxxIQQQQQQQQ")
 
 
@@ -78,6 +83,8 @@ class NewRow:
     min_until_us: int
     flags: SegmentFlag = SegmentFlag.NONE
     gap_before: GapBefore | None = None
+    counted_us: int | None = None
+    """From when its days count, where end and flags do not tell the local day (`vault.retain`)."""
 
     @property
     def interval(self) -> Interval:
@@ -99,6 +106,8 @@ class SegmentRow:
     flags: SegmentFlag
     place: Place
     state: State
+    counted_us: int | None = None
+    """As in `NewRow`."""
 
     @property
     def interval(self) -> Interval:
@@ -116,8 +125,8 @@ _key_camera, _key_start, _key_epoch, _key_sequence = _slots(SegmentKey, "camera"
 _row_key, _row_end, _row_size, _row_blake3, _row_tail = _slots(
     SegmentRow, "key", "end_us", "size_bytes", "blake3", "tail_bytes"
 )
-_row_params, _row_class, _row_min_until, _row_flags, _row_place, _row_state = _slots(
-    SegmentRow, "params_id", "site_class", "min_until_us", "flags", "place", "state"
+_row_params, _row_class, _row_min_until, _row_flags, _row_place, _row_state, _row_counted = _slots(
+    SegmentRow, "params_id", "site_class", "min_until_us", "flags", "place", "state", "counted_us"
 )
 
 
@@ -165,8 +174,8 @@ def key_of_pending(raw: bytes) -> bytes:
 
 
 def pack_row(row: SegmentRow, class_id: int) -> bytes:
-    return ROW.pack(
-        ROW_VERSION,
+    made = ROW.pack(
+        ROW_VERSION if row.counted_us is None else COUNTED_VERSION,
         row.state,
         row.place,
         row.flags,
@@ -179,9 +188,10 @@ def pack_row(row: SegmentRow, class_id: int) -> bytes:
         row.min_until_us,
         row.blake3,
     )
+    return made if row.counted_us is None else made + _COUNTED.pack(row.counted_us)
 
 
-def altered(row: SegmentRow, place: Place, state: State, min_until_us: int) -> SegmentRow:
+def altered(row: SegmentRow, place: Place, state: State, min_until_us: int, counted_us: int | None) -> SegmentRow:
     """The row but for these, as `dataclasses.replace` makes it, at a third of its cost."""
     made = _new(SegmentRow)
     _row_key(made, row.key)
@@ -195,12 +205,15 @@ def altered(row: SegmentRow, place: Place, state: State, min_until_us: int) -> S
     _row_flags(made, row.flags)
     _row_place(made, place)
     _row_state(made, state)
+    _row_counted(made, counted_us)
     return made
 
 
 def repack_row(raw: bytes, row: SegmentRow) -> bytes:
-    """The bytes of a row that is `raw` but for place, state and minimum."""
+    """The bytes of a row that is `raw` but for place, state, minimum and what that counts from."""
     made = bytearray(raw)
+    if row.counted_us is not None:
+        made[0], made[ROW.size :] = COUNTED_VERSION, _COUNTED.pack(row.counted_us)
     made[STATE_AT], made[PLACE_AT] = row.state, row.place
     _MIN_UNTIL.pack_into(made, MIN_UNTIL_AT, row.min_until_us)
     return bytes(made)
@@ -210,13 +223,16 @@ def unpack_row(raw_key: bytes, raw: bytes, class_name: Callable[[int], str]) -> 
     """`class_name` gives the text of an interned class. Raises Damaged for a row of a later version or of another length."""
     try:
         camera, start_us, epoch = KEY.unpack(raw_key)
+        counted = None
+        if len(raw) == ROW_SIZES[1] and raw[0] == COUNTED_VERSION:
+            (counted,), raw = _COUNTED.unpack_from(raw, ROW.size), raw[: ROW.size]
         version, state, place, flags, class_id, sequence, duration, tail, params, size, min_until, digest = ROW.unpack(raw)
-        if version != ROW_VERSION:
-            raise Damaged(f"segment row of version {version}, this program knows {ROW_VERSION}: use the newer program")
+        if version != ROW_VERSION and counted is None:
+            raise Damaged(f"segment row of version {version}, this program knows {COUNTED_VERSION}: use the newer program")
         state, place = _STATES[state], _PLACES[place]
     except (struct.error, KeyError) as error:
         raise Damaged(f"a segment row of {len(raw_key)}+{len(raw)} bytes is not one of ours; run `index rebuild`") from error
-    if not camera or start_us > MAX_US:
+    if not camera or start_us > MAX_US or (counted or 0) > MAX_US:
         raise Damaged(f"a segment row of camera {camera} at {start_us} µs is not one of ours; run `index rebuild`")
     key, row = _new(SegmentKey), _new(SegmentRow)
     _key_camera(key, camera)
@@ -234,7 +250,14 @@ def unpack_row(raw_key: bytes, raw: bytes, class_name: Callable[[int], str]) -> 
     _row_flags(row, _FLAGS[flags] if flags in _FLAGS else SegmentFlag(flags))
     _row_place(row, place)
     _row_state(row, state)
+    _row_counted(row, counted)
     return row
+
+
+def short_rows(raws: Sequence[bytes]) -> bytes:
+    """What all rows have, one behind the other, for whoever looks at many as a table."""
+    joined = b"".join(raws)
+    return joined if len(joined) == len(raws) * ROW.size else b"".join(raw[: ROW.size] for raw in raws)
 
 
 def sequence_of(raw: bytes) -> int:

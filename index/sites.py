@@ -212,7 +212,7 @@ class Sites:
         new = site if old is None else self._announced(old.at(now_us), site, now_us, by)
         self._registry.write(txn, site_document(site.id), asdict(new), now_us, by)
         if old is not None:
-            self._raise(txn, old.at(now_us), new, now_us, by)
+            self._note_days(txn, old.at(now_us), new, now_us, by)
         return new
 
     def _announced(self, old: Site, new: Site, now_us: int, by: str) -> Site:
@@ -225,13 +225,17 @@ class Sites:
         low = Lowering(*said, now_us + NOTICE_US, by)
         return replace(new, category=old.category, site_class=old.site_class, retain_days=old.retain_days, lowering=low)
 
-    def _raise(self, txn: WriteTxn, old: Site, new: Site, now_us: int, by: str) -> None:
-        days = new.days(self._retention)
-        if days > old.days(self._retention):
-            why = f"site {new.id}: {old.category} {old.days(self._retention)} to {new.category} {days} days"
+    def _note_days(self, txn: WriteTxn, old: Site, new: Site, now_us: int, by: str) -> None:
+        """More days reach the footage that exists; that fewer are announced is noted for what began before they take effect."""
+        had, lowered = old.days(self._retention), new.lowering is not None and new.lowering != old.lowering
+        to = new.at(MAX_US) if lowered else new
+        days = to.days(self._retention)
+        if days > had or lowered:
+            why = f"site {new.id}: {old.category} {had} to {to.category} {days} days"
             cameras = _cameras_of(txn, self._registry, new.id, now_us)
             put_raise(
-                txn, self._registry, cameras, days, self._retention.time_zone, by=by, why=why, at_us=now_us
+                txn, self._registry, cameras, max(had, days), self._retention.time_zone, by=by, why=why, at_us=now_us,
+                lowered=lowered,
             )  # fmt: skip
 
 

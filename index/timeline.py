@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from index.environment import Environment, ReadTxn, Table
 from index.gaps import COVER_TOLERANCE_US, expired_over, gaps_over
-from index.rows import KEY, ROW, SegmentRow, State
+from index.rows import KEY, ROW, SegmentRow, State, short_rows
 from index.writes import SegmentWriter, usage_of
 from vault.ids import CameraNumber
 from vault.timebase import MAX_US, Interval, subtract, union
@@ -123,7 +123,7 @@ class Timeline:
                 items, at = _piece(txn, at, KEY.pack(camera, interval.end_us, 0))
             if items:
                 starts = np.frombuffer(b"".join(item[0] for item in items), _KEYS)["start"].astype(np.int64)
-                rows = np.frombuffer(b"".join(item[1] for item in items), _ROWS)
+                rows = np.frombuffer(short_rows([item[1] for item in items]), _ROWS)
                 all_three = np.stack([starts, starts + rows["duration"], rows["size"].astype(np.int64)])
                 found.append(all_three[:, (rows["state"] == _COMMITTED) & (all_three[1] > interval.start_us)])
         return np.concatenate(found, axis=1)
@@ -203,7 +203,7 @@ class Timeline:
                 items, at = _piece(txn, at, stop)
             if items:
                 starts = np.frombuffer(b"".join(item[0] for item in items), _KEYS)["start"].astype(np.int64)
-                rows = np.frombuffer(b"".join(item[1] for item in items), _ROWS)
+                rows = np.frombuffer(short_rows([item[1] for item in items]), _ROWS)
                 ends = starts + rows["duration"]
                 seen = rows["state"] == State.COMMITTED
                 spans[0].extend(_runs_of(starts[seen], ends[seen]))

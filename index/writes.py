@@ -33,7 +33,7 @@ from index.rows import (
 from index.stale import mark_segment
 from vault.errors import NotFound
 from vault.ids import CameraNumber, SegmentKey
-from vault.timebase import Interval, format_us
+from vault.timebase import MAX_US, Interval, format_us
 from vault.trackjson import encode_params
 
 
@@ -116,6 +116,8 @@ class SegmentWriter:
             return f"lasts {duration} µs; a segment lasts more than 0 and at most {MAX_SEGMENT_US}"
         if len(new.blake3) != 32 or not 0 < new.tail_bytes < 2**32 or not 0 < new.size_bytes < 2**63 or new.min_until_us < 0:
             return "its hash is not 32 bytes, or a size or time is out of bounds"
+        if new.counted_us is not None and not 0 <= new.counted_us <= MAX_US:
+            return "its days count from outside the years 1970 to 9999"
         same = txn.get(Table.SEGMENTS, segment_key(new.key))
         if same is not None:
             row = self.row(txn, segment_key(new.key), same)
@@ -161,6 +163,7 @@ class SegmentWriter:
             new.flags,
             place,
             State.COMMITTED,
+            new.counted_us,
         )
         self.put(txn, row)
         if place is Place.STORE and row.min_until_us > new.min_until_us:
@@ -186,10 +189,13 @@ class SegmentWriter:
         place: Place | None = None,
         state: State | None = None,
         min_until_us: int | None = None,
+        counted_us: int | None = None,
     ) -> SegmentRow:
-        """The row in another place or state or with another minimum, counted anew."""
+        """The row in another place or state or with another minimum, counted anew. `counted_us`: what a new minimum counts from."""
         until_us = row.min_until_us if min_until_us is None else min_until_us
-        changed = altered(row, place or row.place, state or row.state, until_us)
+        changed = altered(
+            row, place or row.place, state or row.state, until_us, row.counted_us if counted_us is None else counted_us
+        )  # fmt: skip
         if (changed.place, changed.state, until_us) != (row.place, row.state, row.min_until_us):
             raw_key = segment_key(row.key)
             raw = txn.get(Table.SEGMENTS, raw_key)

@@ -22,7 +22,7 @@ from vault.errors import NotFound, StreamvaultError
 from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.logs import Log
-from vault.retain import min_until_us
+from vault.retain import fixed_at_close
 from vault.segment.recover import recover
 from vault.spool import Spool
 
@@ -114,9 +114,9 @@ class Adopter:
             # Its writer committed it between our look and our lock.
             return None
         path, closed_us, keep = self._spool.path_of(key), self._clock.now_us(), self._keep_of(key.camera)
-        # A crash's segment counts its days from now: in doubt, keep.
-        until_us = min_until_us(max(key.start_us, closed_us), closed_us, keep.days, self._zone) if self._watch.trusted() else 0
-        if recover(path, closed_us=closed_us, site_class=keep.site_class, min_until_us=until_us) is None:
+        believed = self._watch.trusted()
+        fix = lambda end_us: fixed_at_close(end_us, closed_us, keep.days, self._zone, believed=believed)  # noqa: E731
+        if recover(path, closed_us=closed_us, site_class=keep.site_class, fix=fix) is None:
             self._spool.remove(key)
             done.emptied.append(key)
             return None

@@ -22,8 +22,8 @@ from vault.digest import fd_digest
 from vault.errors import StreamvaultError
 from vault.ids import CameraNumber, SegmentKey
 from vault.logs import Log
-from vault.media import SegmentFlag, SegmentInfo
-from vault.retain import day_flags, min_until_us
+from vault.media import SegmentInfo
+from vault.retain import counted_us, fixed_at_close
 from vault.spool import Spool, append, overwrite
 from vault.timebase import US
 
@@ -206,11 +206,11 @@ class Closer:
         try:
             keep = self._keep_of(file.camera)
             closed_us = self._clock.now_us()
-            until_us = min_until_us(job.end_us, closed_us, keep.days, self._zone) if self._believed else 0
-            flags = job.flags | day_flags(job.end_us, closed_us, self._zone)
-            if not until_us:
-                flags |= SegmentFlag.CLOCK_UNCONFIRMED
-            info = SegmentInfo(file.opened.head, job.end_us, closed_us, keep.site_class, until_us, flags, job.clock_offset_us)
+            fixed = fixed_at_close(job.end_us, closed_us, keep.days, self._zone, believed=self._believed)
+            info = SegmentInfo(
+                file.opened.head, job.end_us, closed_us, keep.site_class, fixed.min_until_us, job.flags | fixed.flags,
+                job.clock_offset_us,
+            )  # fmt: skip
             tail = file.builder.closing(info, job.end_dts)
             file.size_bytes = append(file.fd, file.size_bytes, [tail])
         except Exception as error:  # whatever it is, it concerns this file only
@@ -239,6 +239,7 @@ class Closer:
             min_until_us=info.min_until_us,
             flags=info.flags,
             gap_before=info.head.gap_before,
+            counted_us=counted_us(info.end_us, info.closed_us, info.min_until_us, info.flags),
         )
         self._count(row, file.builder.pictures, info.clock_offset_us)
         self._headed.append((closing, row))

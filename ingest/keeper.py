@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from index.cameras import Camera
+from index.classdays import days_in_force
 from index.credentials import camera_url
 from index.guard import IndexGuard
 from index.node import Node
@@ -156,9 +157,10 @@ class Keeper:
             return
         sites = {site.id: site for site in self._sites.list()}
         cameras = self._cameras.list(removed=True)
+        retention = days_in_force(self._node.environment, self._node.config.retention)
         wanted: dict[CameraNumber, Wanted] = {}
         for camera in (camera.at(now_us) for camera in cameras):
-            keep = Keep(*kept(camera.days, sites.get(camera.site), self._node.config.retention, now_us))
+            keep = Keep(*kept(camera.days, sites.get(camera.site), retention, now_us))
             self._keeps[camera.number] = keep
             if camera.records:
                 wanted[camera.number] = Wanted(_recorded_part(camera), keep)

@@ -103,6 +103,7 @@ def explain_command(session: Session, camera_id: str, at_us: int, as_json: bool)
                         "object": item.row.key.object_key if item.row else None,
                         "class": item.row.site_class if item.row else None,
                         "min_until": _instant(item.row.min_until_us) if item.row else None,
+                        "days": item.days or None,
                     }
                     for item in found
                 ],
@@ -118,6 +119,7 @@ def explain_command(session: Session, camera_id: str, at_us: int, as_json: bool)
                 "object": item.row.key.object_key if item.row else None,
                 "class": item.row.site_class if item.row else None,
                 "minimum": None if item.row is None else _instant(item.row.min_until_us) or "not known",
+                "days": item.days or None,
             }
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import tzinfo
 
 from index.doom import Sentence, objection_to_all, objection_to_doom
 from index.environment import ReadTxn, Table
@@ -12,8 +13,10 @@ from index.writes import SegmentWriter
 from retention.decide import Fate, Item, decide
 from retention.deleter import GRACE_US
 from retention.expired import Piece
-from retention.policy import DELETION, rules_of
+from retention.policy import DELETION, Rules, rules_of
 from vault.ids import CameraNumber
+from vault.media import SegmentFlag
+from vault.retain import counted_day, local_day
 from vault.timebase import Interval, format_us
 
 
@@ -25,6 +28,8 @@ class Explanation:
     reason: str
     article: str
     row: SegmentRow | None = None
+    days: str = ""
+    """How many the segment has, and from when they count; empty where that is not known."""
 
 
 def explain(node: Node, camera: CameraNumber, at_us: int) -> list[Explanation]:
@@ -41,7 +46,34 @@ def explain(node: Node, camera: CameraNumber, at_us: int) -> list[Explanation]:
         return [_absent(node, camera, moment)]
     rules, now_us = rules_of(node.config.retention), node.clock.now_us()
     plan = decide(piece.rows, rules, piece.holds, piece.pins, now_us, all_stay=piece.all_stay)
-    return [_present(item, doomed[item.row.key]) for item in plan.items]
+    zone = node.config.retention.zone
+    return [replace(_present(item, doomed[item.row.key]), days=_days(item.row, rules, zone)) for item in plan.items]
+
+
+def _days(row: SegmentRow, rules: Rules, zone: tzinfo) -> str:
+    """Why a row is kept for longer than others of its day and class."""
+    day = counted_day(row.end_us, row.counted_us, row.flags, zone)
+    if not row.min_until_us or day is None:
+        return ""
+    # A minimum is the end of its last day.
+    days, late = (local_day(row.min_until_us - 1, zone) - day).days, (day - local_day(row.end_us, zone)).days
+    if row.flags & SegmentFlag.CLOCK_UNCONFIRMED:
+        since = "when it was recorded is in doubt: they count from when the clock was right again, and are the most its camera ever had"
+    elif row.flags & SegmentFlag.RECOVERED:
+        since = f"a crash left it open, and it was closed {_later(late)}"
+    elif late:
+        since = f"it was closed {_later(late)}"
+    else:
+        since = "it was closed on the day it ended"
+    rule = rules.get(row.site_class)
+    more = (
+        "" if rule is None or days <= rule.days else f"; more than its class's {rule.days}, by its site, its camera or a raise"
+    )
+    return f"{days} days after {day.isoformat()}: {since}{more}"
+
+
+def _later(days: int) -> str:
+    return "on the day it ended" if days == 0 else f"{days} day{'s' if days > 1 else ''} after it ended"
 
 
 @dataclass(frozen=True, slots=True)

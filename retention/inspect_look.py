@@ -114,7 +114,7 @@ class _Look:
                 for row in gaps_over(txn, number, self.span.start_us, self.span.end_us)
             ]
             erased = tuple(expired_over(txn, number, 0, self.now_us))
-            raised_us = max((item.asked_us for item in raises_of(txn, number)), default=None)
+            raised_us = max((item.asked_us for item in raises_of(txn, number) if not item.lowered), default=None)
         if camera.is_removed and oldest_us is None and (camera.removed_us or 0) <= self.span.start_us:
             return None
         kept_now = retained(

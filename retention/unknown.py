@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from index.catalog import MAX_ROWS
+from index.classdays import days_in_force
 from index.environment import Environment
 from index.expiry import expiry_hours, rows_of_hour
 from index.minima import raised_at_entry
@@ -27,7 +28,7 @@ Days = Callable[[CameraNumber, str], int | None]
 
 def days_of(node: Node, now_us: int) -> Days:
     """By the registry as it is now: the class's days, or more where site or camera say so."""
-    retention = node.config.retention
+    retention = days_in_force(node.environment, node.config.retention)
     sites = {site.id: site for site in node.sites.list()}
     cameras = [camera.at(now_us) for camera in node.cameras.list(removed=True)]
     more = {camera.number: kept(camera.days, sites.get(camera.site), retention, now_us)[1] for camera in cameras}
@@ -62,5 +63,6 @@ def fix_unknown(environment: Environment, days: Days, retention: Retention, now_
                     if row is not None and least is not None and row.min_until_us == 0:
                         until_us = min_until_us(now_us, now_us, least, retention.zone)
                         # A raise may have been asked for meanwhile, and taken back for what comes.
-                        segments.change(txn, row, min_until_us=raised_at_entry(txn, replace(row, min_until_us=until_us)))
+                        until_us = raised_at_entry(txn, replace(row, min_until_us=until_us, counted_us=now_us))
+                        segments.change(txn, row, min_until_us=until_us, counted_us=now_us)
                         fixed += 1

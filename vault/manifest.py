@@ -81,6 +81,7 @@ class ListedSegment:
     site_class: str
     min_until_us: int
     flags: SegmentFlag
+    counted_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def encode(manifest: Manifest) -> bytes:
         ]
         for item in manifest.segments
     ]
-    whole = {
+    whole: dict[str, Any] = {
         "format": FORMAT,
         "camera": manifest.key.camera,
         "hour_us": manifest.key.hour_us,
@@ -148,6 +149,10 @@ def encode(manifest: Manifest) -> bytes:
         "gaps": [[gap.start_us, gap.end_us, gap.reason] for gap in manifest.gaps],
         "expired": manifest.expired,
     }
+    # Few segments have it, and most manifests none.
+    counted = [[at, item.counted_us] for at, item in enumerate(manifest.segments) if item.counted_us is not None]
+    if counted:
+        whole["counted"] = counted
     text = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
     return text + b"\n" + bytes_digest(text).hex().encode() + b"\n"
 
@@ -182,9 +187,10 @@ def decode(raw: bytes, key: ManifestKey) -> Manifest:
 def _segments(key: ManifestKey, whole: Any) -> tuple[ListedSegment, ...]:
     params = [decode_params(_text(item, MAX_PARAMS_BYTES).encode()) for item in whole["params"]]
     classes = [_text(item, _MAX_CLASS_CHARS) for item in whole["classes"]]
+    counted = {_number(at, _U32): _number(at_us, MAX_US) for at, at_us in whole.get("counted", ())}
     found: list[ListedSegment] = []
     before = (-1, -1)
-    for line in whole["segments"]:
+    for at, line in enumerate(whole["segments"]):
         *numbers, digest_hex = line
         for number, bound in zip(numbers, _ROW_BOUNDS, strict=True):
             if type(number) is not int or not 0 <= number <= bound:
@@ -206,8 +212,11 @@ def _segments(key: ManifestKey, whole: Any) -> tuple[ListedSegment, ...]:
                 classes[site_class],
                 min_until_us,
                 SegmentFlag(flags),
+                counted.get(at),
             )
         )
+    if any(at >= len(found) for at in counted):
+        raise ValueError("the days of a segment that is not listed count from somewhere")
     return tuple(found)
 
 

@@ -119,8 +119,8 @@ class SegmentFlag(enum.IntFlag):
     DAMAGED_INPUT = 4
     """RTP packets were missing in what it was made from."""
     CLOCK_UNCONFIRMED = 8
-    """Closed while the host clock was not confirmed: `min_until_us` was unknown (0), which means keep; its days count from the moment
-    at which the clock was."""
+    """Closed while the host clock was not confirmed, or recorded while it was ahead. In doubt `min_until_us` was unknown (0), which
+    means keep; its days count from the moment at which the clock was confirmed, else from its close."""
     CLOSED_NEXT_DAY = 16
     """Closed on the local day after the one it ended on; its days count from then."""
     CLOSED_LATER = 32

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from index.cameras import NewCamera
-from index.classdays import follow_class_days
+from index.classdays import DUTY, days_in_force, follow_class_days, restore_class_days
+from index.duties import put_duty
 from index.minima import raises_of
 from index.sites import Site
 from tests.support.index_vault import Vault, open_vault
@@ -38,7 +39,7 @@ def follow(vault: Vault, **days: int) -> dict[str, tuple[int, int]]:
 
 def raised(vault: Vault) -> list[list[int]]:
     with vault.environment.read() as txn:
-        return [[item.days for item in raises_of(txn, CameraNumber(number))] for number in (1, 2, 3)]
+        return [[item.days for item in raises_of(txn, CameraNumber(number)) if not item.lowered] for number in (1, 2, 3)]
 
 
 def test_more_days_raise_the_cameras_of_the_class_removed_ones_too(vault: Vault) -> None:
@@ -57,9 +58,30 @@ def test_fewer_days_raise_nothing_and_take_nothing_back(vault: Vault) -> None:
     follow(vault, general_days=60)
     assert follow(vault) == {"general": (60, 30)}
     assert raised(vault) == [[60], [], [60]]
+    with vault.environment.read() as txn:
+        [lowered] = [item for item in raises_of(txn, CameraNumber(1)) if item.lowered]
+    # What began before this look and is written later, and nothing else.
+    assert (lowered.days, lowered.before_us) == (60, vault.clock.now_us())
     assert follow(vault, general_days=45) == {"general": (30, 45)}
     # Two raises: what began before the first is kept for sixty days, what comes from now on for forty-five.
     assert raised(vault) == [[60, 45], [], [60, 45]]
+
+
+def test_fewer_days_are_in_force_once_they_were_looked_at(vault: Vault) -> None:
+    follow(vault, general_days=60, key_days=91)
+    assert days_in_force(vault.environment, Retention(general_days=30, key_days=95)) == Retention(general_days=60, key_days=95)
+    follow(vault)
+    assert days_in_force(vault.environment, Retention()) == Retention()
+
+
+def test_documents_tell_which_days_were_in_force(vault: Vault) -> None:
+    follow(vault, general_days=60, viewing_days=100)
+    follow(vault, general_days=50, viewing_days=100)
+    with vault.environment.write("lost") as txn:
+        put_duty(txn, DUTY, {"days": {}})
+        restore_class_days(txn, list(vault.registry.all_fields(txn, "raises")))
+    assert days_in_force(vault.environment, Retention()) == Retention(general_days=50, viewing_days=100)
+    assert follow(vault, general_days=50, viewing_days=100) == {}
 
 
 def test_an_index_that_remembers_nothing_is_held_against_the_law(vault: Vault) -> None:

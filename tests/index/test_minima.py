@@ -20,7 +20,7 @@ from vault.clock import ManualClock
 from vault.errors import Damaged
 from vault.ids import SegmentKey
 from vault.media import SegmentFlag
-from vault.retain import min_until_us
+from vault.retain import counted_us, min_until_us
 from vault.timebase import US
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -39,8 +39,9 @@ def exact(end_us: int, days: int) -> int:
 
 
 def commit(vault: Vault, start_us: int = NOON, days: int = 30, flags: SegmentFlag = SegmentFlag.NONE) -> SegmentKey:
-    row = replace(new_row(start_us=start_us, epoch=0, min_until_us=exact(start_us + MINUTE_US, days)), flags=flags)
-    vault.catalog.commit([row])
+    end_us = start_us + MINUTE_US
+    row = replace(new_row(start_us=start_us, epoch=0, min_until_us=exact(end_us, days)), flags=flags)
+    vault.catalog.commit([replace(row, counted_us=counted_us(end_us, end_us, row.min_until_us, flags))])
     return row.key
 
 
@@ -189,22 +190,28 @@ def test_documents_alone_put_raises_back_for_rows_that_come_later(vault: Vault, 
 
 
 @pytest.mark.parametrize(
-    ("flags", "closed_days_later", "had_days", "days_too_many"),
+    ("flags", "closed_days_later", "had_days", "told", "days_too_many"),
     [
-        (SegmentFlag.CLOSED_NEXT_DAY, 1, 45, 0),
-        (SegmentFlag.CLOSED_LATER, 5, 30, 0),
-        (SegmentFlag.RECOVERED, 5, 30, 0),
-        # Which day it was closed on cannot be told from the days that it had beyond its class: never lower than exact.
-        (SegmentFlag.CLOSED_LATER, 5, 45, 15),
-        (SegmentFlag.RECOVERED, 0, 30, 0),
+        (SegmentFlag.CLOSED_NEXT_DAY, 1, 45, True, 0),
+        (SegmentFlag.CLOSED_LATER, 5, 30, True, 0),
+        (SegmentFlag.RECOVERED, 5, 30, True, 0),
+        (SegmentFlag.CLOSED_LATER, 5, 45, True, 0),
+        (SegmentFlag.RECOVERED, 0, 30, True, 0),
+        # A row of before there was `counted_us`: which day it was closed on cannot be told from the days that it had beyond its
+        # class. Never lower than exact.
+        (SegmentFlag.RECOVERED, 0, 30, False, 0),
+        (SegmentFlag.CLOSED_LATER, 5, 45, False, 15),
     ],
 )
 def test_what_was_closed_late_counts_from_its_close(
-    vault: Vault, flags: SegmentFlag, closed_days_later: int, had_days: int, days_too_many: int
+    vault: Vault, flags: SegmentFlag, closed_days_later: int, had_days: int, told: bool, days_too_many: int
 ) -> None:
     end_us = NOON + MINUTE_US
     closed_us = end_us + closed_days_later * DAY_US
-    row = replace(new_row(start_us=NOON, epoch=0, min_until_us=min_until_us(end_us, closed_us, had_days, ZONE)), flags=flags)
+    had_us = min_until_us(end_us, closed_us, had_days, ZONE)
+    row = replace(new_row(start_us=NOON, epoch=0, min_until_us=had_us), flags=flags)
+    if told:
+        row = replace(row, counted_us=counted_us(end_us, closed_us, had_us, flags))
     vault.catalog.commit([row])
     ask(vault, 90)
     raise_all(vault)
@@ -239,13 +246,15 @@ def test_a_raise_asked_for_while_the_clock_is_behind_covers_what_there_is(vault:
         assert [item.before_us for item in raises_of(txn, CAMERA)] == told == [NOON + 3 * DAY_US]
 
 
-def test_of_two_raises_at_one_instant_the_longer_days_and_the_further_reach_count(vault: Vault) -> None:
-    commit(vault)
+def test_of_two_raises_at_one_instant_each_counts_for_what_it_covers(vault: Vault) -> None:
+    """What is recorded after a raise has its days at close."""
+    key = commit(vault)
     ask(vault, 120, NOW - 400 * DAY_US)
     late = commit(vault, NOON + 5 * DAY_US)
     ask(vault, 90, NOW - 400 * DAY_US)
     raise_all(vault)
-    assert until(vault, late) == exact(NOON + 5 * DAY_US + MINUTE_US, 120)
+    assert until(vault, key) == exact(NOON + MINUTE_US, 120)
+    assert until(vault, late) == exact(NOON + 5 * DAY_US + MINUTE_US, 90)
 
 
 @pytest.mark.parametrize(
@@ -259,8 +268,51 @@ def test_a_raise_counts_once_whatever_the_row_tells_of_its_close(vault: Vault, f
     after = commit(vault, NOON + 2 * MINUTE_US, flags=flags)
     ask(vault, 80)
     raise_all(vault)
+    # A lowering, and the raise after it.
+    with vault.environment.write("test") as txn:
+        put_raise(txn, vault.registry, [CAMERA], 90, ZONE.key, by="Li", why="test", at_us=NOW + DAY_US, lowered=True)
+    ask(vault, 60, NOW + 3 * DAY_US)
+    raise_all(vault)
     over_us = exact(NOON, 90)
     assert [until(vault, key) for key in (before, between, after)] == [over_us] * 3
     keys = [before, between, after]
     assert vault.catalog.doom(keys, at_us=over_us - 1, reason="test").done == ()
     assert vault.catalog.doom(keys, at_us=over_us, reason="test").done == tuple(keys)
+
+
+def test_what_began_before_a_lowering_keeps_the_days_of_before_whenever_its_row_is_written(vault: Vault) -> None:
+    at_once = commit(vault, NOON, 90)
+    with vault.environment.write("test") as txn:
+        put_raise(txn, vault.registry, [CAMERA], 90, ZONE.key, by="Li", why="test", at_us=NOW, lowered=True)
+    assert raise_all(vault) == 0
+    late, last, after = (commit(vault, start_us, 30) for start_us in (NOON + MINUTE_US, NOW + DAY_US - MINUTE_US, NOW + DAY_US))
+    assert [until(vault, key) for key in (at_once, late)] == [exact(NOON + MINUTE_US, 90), exact(NOON + 2 * MINUTE_US, 90)]
+    assert until(vault, last) == exact(NOW + DAY_US, 90)
+    assert until(vault, after) == exact(NOW + DAY_US + MINUTE_US, 30)
+
+
+def test_what_is_in_doubt_has_the_most_days_that_its_camera_ever_had(vault: Vault) -> None:
+    """When it began is not known: perhaps under those."""
+    with vault.environment.write("test") as txn:
+        put_raise(txn, vault.registry, [CAMERA], 90, ZONE.key, by="Li", why="test", at_us=NOW, lowered=True)
+    far_us = NOW + 400 * DAY_US
+    assert until(vault, commit(vault, far_us, 30, SegmentFlag.CLOCK_UNCONFIRMED)) == exact(far_us, 90)
+
+
+def test_a_raise_and_a_lowering_of_one_instant_both_count(vault: Vault) -> None:
+    ask(vault, 40)
+    with vault.environment.write("test") as txn:
+        put_raise(
+            txn, vault.registry, [CAMERA], 90, ZONE.key, by="configuration", why="test", at_us=NOW, notice_us=0, lowered=True
+        )
+        assert [(item.days, item.before_us, item.lowered) for item in raises_of(txn, CAMERA)] == [
+            (40, NOW + DAY_US, False), (90, NOW, True),
+        ]  # fmt: skip
+        documents = list(vault.registry.all_fields(txn, "raises"))
+        told = [item.before_us for item in raises_of(txn, CAMERA)]
+        for item in list(raises_of(txn, CAMERA)):
+            txn.delete(Table.RAISES, item.row_key)
+        restore_raises(txn, documents)
+        assert [item.before_us for item in raises_of(txn, CAMERA)] == told
+    before, after = commit(vault, NOON), commit(vault, NOW)
+    assert [until(vault, key) for key in (before, after)] == [exact(NOON, 90), exact(NOW, 40)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,9 @@ from index.rows import (
     pack_row,
     pack_usage,
     pending_key,
+    repack_row,
     segment_key,
+    short_rows,
     unpack_gap,
     unpack_row,
     unpack_usage,
@@ -59,8 +62,22 @@ def test_a_row_is_these_bytes() -> None:
     assert unpack_row(bytes.fromhex(GOLDEN_KEY), bytes.fromhex(GOLDEN_ROW), {7: "key"}.__getitem__) == ROW
 
 
+def test_a_row_whose_days_count_from_elsewhere_is_eight_bytes_longer() -> None:
+    counted_us = 1_795_305_600_000_001
+    counted = replace(ROW, counted_us=counted_us)
+    long = bytes.fromhex("02" + GOLDEN_ROW[2:] + counted_us.to_bytes(8, "little").hex())
+    assert pack_row(counted, class_id=7) == long
+    assert unpack_row(bytes.fromhex(GOLDEN_KEY), long, {7: "key"}.__getitem__) == counted
+    assert repack_row(bytes.fromhex(GOLDEN_ROW), counted) == repack_row(long, counted) == long
+    assert repack_row(long, replace(counted, counted_us=7))[-8:] == bytes([7, 0, 0, 0, 0, 0, 0, 0])
+    assert short_rows([long, bytes.fromhex(GOLDEN_ROW)])[1:72] == bytes.fromhex(GOLDEN_ROW)[1:]
+    for wrong in (long[:-1], bytes([1]) + long[1:], long[:72], long[:-8] + b"\xff" * 8):
+        with pytest.raises(Damaged):
+            unpack_row(bytes.fromhex(GOLDEN_KEY), wrong, lambda at: "key")
+
+
 def test_key_and_row_are_at_most_110_bytes() -> None:
-    assert len(bytes.fromhex(GOLDEN_KEY + GOLDEN_ROW)) <= 110
+    assert len(bytes.fromhex(GOLDEN_KEY + GOLDEN_ROW)) + 8 <= 110
 
 
 def test_keys_sort_by_camera_then_time() -> None:
@@ -81,6 +98,7 @@ def test_keys_sort_by_camera_then_time() -> None:
     st.integers(0, 2**16 - 1),
     st.sampled_from(Place),
     st.sampled_from(State),
+    st.none() | st.integers(0, MAX_US),
 )
 def test_whatever_is_packed_comes_back(
     key: SegmentKey,
@@ -93,8 +111,11 @@ def test_whatever_is_packed_comes_back(
     flags: int,
     place: Place,
     state: State,
+    counted_us: int | None,
 ) -> None:
-    row = SegmentRow(key, key.start_us + duration, size, digest, tail, params, "x", until, SegmentFlag(flags), place, state)
+    row = SegmentRow(
+        key, key.start_us + duration, size, digest, tail, params, "x", until, SegmentFlag(flags), place, state, counted_us
+    )  # fmt: skip
     assert unpack_row(segment_key(key), pack_row(row, 65_535), lambda at: "x" if at == 65_535 else "") == row
 
 

@@ -37,9 +37,9 @@ def add(vault: Vault, id_: str = "cam-1", site: str = "gate", **fields: object) 
     return vault.cameras.begin_recording(camera.number, vault.clock.now_us())
 
 
-def raises(vault: Vault, number: int = 1) -> list[int]:
+def raises(vault: Vault, number: int = 1, *, lowered: bool = False) -> list[int]:
     with vault.environment.read() as txn:
-        return [item.days for item in raises_of(txn, CameraNumber(number))]
+        return [item.days for item in raises_of(txn, CameraNumber(number)) if item.lowered is lowered]
 
 
 def days(vault: Vault, id_: str = "cam-1") -> int:
@@ -116,6 +116,7 @@ def test_a_lower_class_is_announced_and_takes_effect_a_day_later(vault: Vault) -
     assert days(vault) == 30
     assert vault.sites.get("gate").at(vault.clock.now_us()) == replace(low, name="Gate", lowering=None)
     assert raises(vault) == []
+    assert raises(vault, lowered=True) == [90], "of what began before, wherever it still lies"
     # It is the past now: raising it again is a raise.
     assert vault.sites.set(KEY).retain_days == 90
     assert raises(vault) == [90]
@@ -141,6 +142,7 @@ def test_the_days_of_the_configuration_count_too(vault: Vault) -> None:
     add(vault)
     assert sites.set(KEY).lowering is not None, "90 days are fewer than the 100 that it had"
     assert raises(vault) == []
+    assert raises(vault, lowered=True) == [100]
 
 
 def test_a_camera_has_more_days_than_its_site_or_is_refused_with_the_article(vault: Vault) -> None:

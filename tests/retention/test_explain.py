@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from retention.deleter import GRACE_US
 from retention.expired import plans
 from retention.explain import Explanation, explain
 from retention.policy import INDEX, rules_of
-from tests.support.indexing import CAMERA, OTHER, T0
+from tests.support.indexing import CAMERA, OTHER, T0, new_row
 from tests.support.retaining import DAY_US, MINUTE_US, Kept, open_kept
 from vault.ids import SegmentKey
+from vault.media import SegmentFlag
+from vault.retain import counted_us, min_until_us
 from vault.timebase import Interval
 
 OVER_US = 31 * DAY_US
@@ -101,3 +104,30 @@ def test_a_hold_is_explained_by_its_number(kept: Kept) -> None:
     order, _ = Holds(kept.node.registry, kept.clock).place(by="Li", case="c", why="w", cameras=[CAMERA], interval=span)
     found = explained(kept)
     assert (found.state, found.reason) == ("kept", f"hold {order.number} keeps it")
+
+
+@pytest.mark.parametrize(
+    ("flags", "late_days", "days", "says"),
+    [
+        (SegmentFlag.NONE, 0, 30, "30 days after 2026-11-22: it was closed on the day it ended"),
+        (SegmentFlag.CLOSED_NEXT_DAY, 1, 30, "30 days after 2026-11-23: it was closed 1 day after it ended"),
+        (SegmentFlag.CLOSED_LATER, 3, 30, "30 days after 2026-11-25: it was closed 3 days after it ended"),
+        (SegmentFlag.RECOVERED, 0, 30, "30 days after 2026-11-22: a crash left it open, and it was closed on the day it ended"),
+        (
+            SegmentFlag.RECOVERED | SegmentFlag.CLOSED_LATER, 9, 90,
+            "90 days after 2026-12-01: a crash left it open, and it was closed 9 days after it ended; more than its class's 30",
+        ),
+        (SegmentFlag.CLOCK_UNCONFIRMED, 9, 30, "30 days after 2026-12-01: when it was recorded is in doubt"),
+    ],
+)  # fmt: skip
+def test_it_is_told_how_many_days_a_segment_has_and_from_which_day_and_why(
+    kept: Kept, flags: SegmentFlag, late_days: int, days: int, says: str
+) -> None:
+    end_us, zone = T0 + MINUTE_US, kept.node.config.retention.zone
+    closed_us = end_us + late_days * DAY_US
+    until_us = min_until_us(end_us, closed_us, days, zone)
+    row = replace(
+        new_row(epoch=0, min_until_us=until_us), flags=flags, counted_us=counted_us(end_us, closed_us, until_us, flags)
+    )
+    kept.node.catalog.commit([row], adopt=True)
+    assert explained(kept).days.startswith(says)

@@ -32,7 +32,7 @@ from vault.digest import bytes_digest
 from vault.errors import Refused
 from vault.ids import CameraNumber, SegmentKey
 from vault.media import SegmentFlag
-from vault.retain import day_flags, min_until_us
+from vault.retain import counted_us, day_flags, min_until_us
 from vault.spool import append
 from vault.timebase import US, Interval
 
@@ -83,12 +83,15 @@ class Machine(World, RuleBasedStateMachine):
             flags, until_us = day_flags(end_us, closed_us, zone) | SegmentFlag.CLOCK_UNCONFIRMED, 0
             if believed:
                 flags, until_us = day_flags(end_us, closed_us, zone), min_until_us(end_us, closed_us, days, zone)
-            rows.append(NewRow(key, end_us, len(data), bytes_digest(data), 1, VIDEO, site_class, until_us, flags))
+            counts_us = counted_us(end_us, closed_us, until_us, flags)
+            rows.append(
+                NewRow(key, end_us, len(data), bytes_digest(data), 1, VIDEO, site_class, until_us, flags, counted_us=counts_us)
+            )
             fd = self.node.spool.create(key)
             append(fd, 0, [data])
             os.close(fd)
             day = day_of(closed_us) if believed else None
-            item = Footage(key, Interval(start_us, end_us), len(data), site_class, day, None, loose=late_days > 1)
+            item = Footage(key, Interval(start_us, end_us), len(data), site_class, day, None, doubt=not believed)
             self.model.record(item, days if believed else None)
         self.node.catalog.commit(rows)
         if put:

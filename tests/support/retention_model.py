@@ -59,7 +59,7 @@ class Eye:
 
 @dataclass
 class Footage:
-    """A segment. `day`: the local day that its days count from. `loose`: a raise may keep it for longer than exact."""
+    """A segment. `day`: the local day that its days count from. `doubt`: when it began is not known."""
 
     key: SegmentKey
     interval: Interval
@@ -67,7 +67,7 @@ class Footage:
     site_class: str
     day: int | None
     until_us: int | None
-    loose: bool = False
+    doubt: bool = False
     deleting: bool = False
     gone: bool = False
 
@@ -105,17 +105,21 @@ class Rules:
     holds: dict[int, Order] = field(default_factory=dict)
     pins: list[tuple[CameraNumber, Interval, int]] = field(default_factory=list)
     raises: list[tuple[CameraNumber, int, int]] = field(default_factory=list)
-    """Camera, before when it covers, days."""
+    """Camera, before when it covers, days: of lowerings too, with the days that were in force before them."""
 
     def site_days(self, site: str, now_us: int) -> tuple[str, int]:
         site_class, days = self.sites[site].at(now_us)
         return site_class, max(days, self.class_days[site_class])
 
+    def in_force(self, site_class: str) -> int:
+        """Fewer days of a class are in force once a run saw them."""
+        return max(self.class_days[site_class], self.followed[site_class])
+
     def kept(self, camera: CameraNumber, now_us: int) -> tuple[str, int]:
         """Class and days of what the camera records now."""
         site, days = self.eyes[camera].at(now_us)
         site_class, least = self.site_days(site, now_us)
-        return site_class, max(least, days)
+        return site_class, max(least, days, self.in_force(site_class))
 
     def record(self, item: Footage, days: int | None) -> None:
         """`days` None: the clock is not believed."""
@@ -126,13 +130,13 @@ class Rules:
 
     def fix(self, item: Footage, days: int, now_us: int) -> None:
         """The clock is believed again, and how long it was recorded is taken from now."""
-        item.day, item.loose = day_of(now_us), True
-        item.until_us = end_of(item.day, max(days, self.class_days[item.site_class]))
+        item.day = day_of(now_us)
+        item.until_us = end_of(item.day, max(days, self.in_force(item.site_class)))
         self._raised(item)
 
     def _raised(self, item: Footage) -> None:
         for camera, before_us, days in self.raises:
-            if camera == item.camera and item.key.start_us < before_us:
+            if camera == item.camera and (item.doubt or item.key.start_us < before_us):
                 self._raise(item, days)
 
     def _raise(self, item: Footage, days: int) -> None:
@@ -141,11 +145,15 @@ class Rules:
 
     def ask(self, camera: CameraNumber, days: int, now_us: int) -> None:
         """A raise: all that there is, and what is begun within a day of it or of the newest that there is."""
-        there = [item.key.start_us for item in self.footage.values() if item.camera == camera and not item.gone]
-        self.raises.append((camera, max([now_us, *there]) + NOTICE_US, days))
+        self.note(camera, days, now_us, NOTICE_US)
         for item in self.footage.values():
             if item.camera == camera and not item.deleting and not item.gone:
                 self._raise(item, days)
+
+    def note(self, camera: CameraNumber, days: int, now_us: int, notice_us: int) -> None:
+        """For what comes in later: what began within `notice_us` from now has these days."""
+        there = [item.key.start_us for item in self.footage.values() if item.camera == camera and not item.gone]
+        self.raises.append((camera, max([now_us, *there]) + notice_us, days))
 
     def set_site(self, site: str, site_class: str, days: int, now_us: int) -> None:
         old = self.sites[site].at(now_us)
@@ -154,6 +162,9 @@ class Rules:
         had, has = max(old[1], self.class_days[old[0]]), max(days, self.class_days[site_class])
         if has < had:
             self.sites[site] = Demand(*old, (site_class, days, now_us + NOTICE_US))
+            for camera, eye in self.eyes.items():
+                if eye.at(now_us)[0] == site:
+                    self.note(camera, had, now_us, NOTICE_US)
             return
         self.sites[site] = Demand(site_class, days)
         if has > had:
@@ -170,18 +181,22 @@ class Rules:
         has = max(self.site_days(site, now_us)[1], days)
         if has < had:
             self.eyes[camera] = Eye(*old, (site, days, now_us + NOTICE_US))
+            self.note(camera, had, now_us, NOTICE_US)
             return
         self.eyes[camera] = Eye(site, days)
         if has > had:
             self.ask(camera, has, now_us)
 
     def follow(self, now_us: int) -> None:
-        """A run saw what the configuration says: more days of a class reach the footage that exists."""
+        """A run saw what the configuration says: more days of a class reach the footage that exists, fewer end now."""
         for name, days in self.class_days.items():
-            if days > self.followed[name]:
-                for camera, eye in self.eyes.items():
-                    if self.sites[eye.at(now_us)[0]].at(now_us)[0] == name:
-                        self.ask(camera, days, now_us)
+            for camera, eye in self.eyes.items():
+                if self.sites[eye.at(now_us)[0]].at(now_us)[0] != name:
+                    continue
+                if days > self.followed[name]:
+                    self.ask(camera, days, now_us)
+                elif days < self.followed[name]:
+                    self.note(camera, self.followed[name], now_us, 0)
         self.followed = dict(self.class_days)
 
     def held(self, item: Footage, now_us: int) -> bool:

@@ -311,10 +311,7 @@ class World:
                 assert not self.model.held(item, self.true_us), f"{name} is held and doomed"
                 assert not settled or not self.model.must_stay(item, self.true_us), f"{name} is to be kept and doomed"
             if settled:
-                exact = item.until_us or 0
-                assert row.min_until_us == exact or (item.loose and row.min_until_us > exact > 0), (
-                    f"{name}: minimum {row.min_until_us}, not {exact}"
-                )
+                assert row.min_until_us == (item.until_us or 0), f"{name}: minimum {row.min_until_us}, not {item.until_us}"
         for camera, (count, size, doomed) in sums.items():
             usage = self.node.catalog.usage(camera)
             assert (usage.segments, usage.size_bytes, usage.doomed_segments) == (count, size, doomed)

@@ -36,7 +36,11 @@ MANIFEST = Manifest(
     4,
     T0 - 5,
     61 * US,
-    (listed(T0), listed(T0, 2), listed(T0 + HOUR_US - 1, flags=SegmentFlag.RECOVERED | SegmentFlag.CONTINUES)),
+    (
+        listed(T0),
+        listed(T0, 2),
+        replace(listed(T0 + HOUR_US - 1, flags=SegmentFlag.RECOVERED | SegmentFlag.CONTINUES), counted_us=T0 + 9 * HOUR_US),
+    ),
     (ListedGap(T0 + 70 * US, T0 + 90 * US, "camera silent"), ListedGap(T0 + 100 * US, None, "Abgeschaltet 关闭")),
     ((T0 + 91 * US, T0 + 9 * HOUR_US),),
 )
@@ -152,6 +156,9 @@ def test_one_cut_short_is_found(length: int) -> None:
         lambda whole: whole["params"].__setitem__(0, "[" * 100_000),
         lambda whole: whole["params"].__setitem__(0, json.dumps([{"codec": "h264", "timescale": 2**40, "sets": [], "width": 1, "height": 1, "channels": 0, "name": ""}])),
         lambda whole: whole["classes"].__setitem__(0, "x" * 65),
+        lambda whole: whole["counted"][0].__setitem__(0, 3),
+        lambda whole: whole["counted"][0].__setitem__(1, MAX_US + 1),
+        lambda whole: whole["counted"].append([0]),
         lambda whole: whole["gaps"].reverse(),
         lambda whole: whole["gaps"][0].__setitem__(1, T0 + 101 * US),
         lambda whole: whole["gaps"][0].__setitem__(1, T0 + 70 * US),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vault.errors import UsageError
 from vault.media import SegmentFlag
-from vault.retain import day_flags, min_until_us, raised_until_us
+from vault.retain import Fixed, counted_us, day_flags, fixed_at_close, min_until_us, raised_until_us
 from vault.timebase import MAX_US, format_us
 
 DAY_US = 86_400_000_000
@@ -95,15 +95,21 @@ ZONES = st.sampled_from(["UTC", "Asia/Shanghai", "Europe/Berlin", "Africa/Cairo"
     zone=ZONES,
     recovered=st.booleans(),
 )
-def test_a_raised_minimum_is_exact_and_where_the_day_of_close_is_not_told_never_lower(
+def test_a_raised_minimum_is_exact_however_often_it_is_asked_and_where_nothing_tells_the_day_of_close_never_lower(
     end_us: int, late_us: int, had: int, days: int, zone: str, recovered: bool
 ) -> None:
     place = ZoneInfo(zone)
     closed_us = end_us + late_us
     was, exact = min_until_us(end_us, closed_us, had, place), min_until_us(end_us, closed_us, max(had, days), place)
     flags = day_flags(end_us, closed_us, place) | (SegmentFlag.RECOVERED if recovered else SegmentFlag.NONE)
-    raised = raised_until_us(end_us, was, flags, 30, days, place)
+    counted = counted_us(end_us, closed_us, was, flags)
+    assert raised_until_us(end_us, counted, was, flags, 30, days, place) == exact
+    assert raised_until_us(end_us, counted, exact, flags, 30, days, place) == exact
+    assert raised_until_us(end_us, counted, exact, flags, 30, min(had, days), place) == exact
+    # A row of before there was `counted_us`.
+    raised = raised_until_us(end_us, None, was, flags, 30, days, place)
     told = not flags & (SegmentFlag.CLOSED_LATER | SegmentFlag.RECOVERED)
+    assert (counted is None) == told
     if told or had == 30:
         assert raised == exact
     assert exact <= raised <= min_until_us(end_us, closed_us, max(had, days + had - 30), place)
@@ -123,5 +129,29 @@ def test_what_was_closed_in_doubt_counts_from_the_day_that_its_minimum_tells() -
     """Its own time may be weeks too early; the clock was confirmed on the day from which its thirty days were counted."""
     zone, confirmed = ZoneInfo("Asia/Shanghai"), us("2026-11-22T12:00", "Asia/Shanghai")
     was = min_until_us(confirmed, confirmed, 30, zone)
-    raised = raised_until_us(confirmed - 20 * DAY_US, was, SegmentFlag.CLOCK_UNCONFIRMED, 30, 90, zone)
-    assert raised == min_until_us(confirmed, confirmed, 90, zone)
+    exact = min_until_us(confirmed, confirmed, 90, zone)
+    for ended_us in (confirmed - 20 * DAY_US, confirmed + 400 * DAY_US):
+        for counted in (None, confirmed):
+            assert raised_until_us(ended_us, counted, was, SegmentFlag.CLOCK_UNCONFIRMED, 30, 90, zone) == exact
+
+
+def test_a_close_fixes_minimum_and_flags_by_one_rule() -> None:
+    zone, closed_us = ZoneInfo("Asia/Shanghai"), us("2026-11-22T12:00", "Asia/Shanghai")
+    doubt = SegmentFlag.CLOCK_UNCONFIRMED
+    for end_us, believed, fixed, counted in [
+        (closed_us - 5, True, Fixed(min_until_us(closed_us, closed_us, 30, zone), SegmentFlag.NONE), None),
+        (closed_us - 5, False, Fixed(0, doubt), None),
+        (
+            closed_us - 9 * DAY_US,
+            True,
+            Fixed(min_until_us(closed_us, closed_us, 30, zone), SegmentFlag.CLOSED_LATER),
+            closed_us,
+        ),
+        (closed_us - 9 * DAY_US, False, Fixed(0, doubt | SegmentFlag.CLOSED_LATER), None),
+        (closed_us + DAY_US, True, Fixed(min_until_us(closed_us + DAY_US, 0, 30, zone), SegmentFlag.NONE), None),
+        # It was recorded while the clock was ahead: when it was is not known, and no reason to keep it for years.
+        (closed_us + DAY_US + 1, True, Fixed(min_until_us(closed_us, closed_us, 30, zone), doubt), closed_us),
+    ]:
+        found = fixed_at_close(end_us, closed_us, 30, zone, believed=believed)
+        assert found == fixed
+        assert counted_us(end_us, closed_us, found.min_until_us, found.flags) == counted

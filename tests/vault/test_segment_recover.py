@@ -17,9 +17,11 @@ from tests.support.segments import START_US, Written, audio_track, make_segment,
 from tests.support.streams import encode_aac, encode_h264
 from vault.errors import Damaged, NotFound, StoreFull
 from vault.media import SegmentFlag, SegmentTable
+from vault.retain import Fixed
 from vault.segment.recover import recover
 
 CLOSED_US = START_US + 3_600_000_000
+FIXED = Fixed(CLOSED_US + 5, SegmentFlag.CLOSED_NEXT_DAY)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def written() -> Written:
 
 
 def run(path: Path) -> SegmentTable | None:
-    return recover(path, closed_us=CLOSED_US, site_class="default", min_until_us=CLOSED_US + 5)
+    return recover(path, closed_us=CLOSED_US, site_class="default", fix=lambda end_us: FIXED)
 
 
 def whole_fragments(written: Written, length: int) -> int:
@@ -51,7 +53,7 @@ def test_a_file_cut_anywhere_keeps_its_whole_fragments(written: Written, tmp_pat
             body = written.opening + b"".join(written.fragments[:expected])
             assert path.read_bytes()[48 : len(body)] == body[48:], cut
             assert table.file_size == path.stat().st_size
-            assert SegmentFlag.RECOVERED in table.info.flags
+            assert table.info.flags == SegmentFlag.RECOVERED | SegmentFlag.CLOSED_NEXT_DAY
             assert (table.info.closed_us, table.info.min_until_us) == (CLOSED_US, CLOSED_US + 5)
 
 
@@ -82,7 +84,7 @@ def test_recovering_twice_changes_nothing(written: Written, tmp_path: Path) -> N
     path.write_bytes(written.open_bytes[:-5])
     assert run(path) is not None
     once = path.read_bytes()
-    assert recover(path, closed_us=1, site_class="other", min_until_us=0) is not None
+    assert recover(path, closed_us=1, site_class="other", fix=lambda end_us: Fixed(0, SegmentFlag.NONE)) is not None
     assert path.read_bytes() == once
 
 

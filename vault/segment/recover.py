@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vault.errors import Damaged, NotFound, StoreError, StoreFull
 from vault.media import SegmentFlag, SegmentInfo, SegmentTable, TrackTable
+from vault.retain import Fixed
 from vault.segment.boxes import u32
 from vault.segment.movie import FREE_HEADER, HEADER_BYTES, HEADER_OFFSET, mdat_header
 from vault.segment.private import encode_trailer
@@ -23,27 +24,26 @@ from vault.source import ByteSource, FileSource
 
 _PAGE = 4_096
 
+Fix = Callable[[int], Fixed]
+"""From where the segment ends: what its close fixes."""
 
-def recover(
-    path: Path, *, closed_us: int, site_class: str, min_until_us: int, flags: SegmentFlag = SegmentFlag.NONE
-) -> SegmentTable | None:
+
+def recover(path: Path, *, closed_us: int, site_class: str, fix: Fix) -> SegmentTable | None:
     """Make a closed segment of the file at `path`, durable when this returns; None when nothing whole is in it and the file may go.
 
     What a recorder's own close fixed is kept when its closing is whole; else the segment ends with its last whole fragment,
-    carries `closed_us`, `site_class`, `min_until_us`, `flags` and RECOVERED. May be repeated at any time.
+    carries `closed_us`, `site_class`, what `fix` says and RECOVERED. May be repeated at any time.
     Raises Damaged for a file that is no segment, or of another version (it is left as it was); StoreError, StoreFull.
     """
     try:
         with FileSource(path) as source:
-            return _recover(path, source, closed_us, site_class, min_until_us, flags)
+            return _recover(path, source, closed_us, site_class, fix)
     except OSError as error:
         kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
         raise kind(f"closing {path} after a crash: {error.strerror}") from error
 
 
-def _recover(
-    path: Path, source: FileSource, closed_us: int, site_class: str, min_until_us: int, flags: SegmentFlag
-) -> SegmentTable | None:
+def _recover(path: Path, source: FileSource, closed_us: int, site_class: str, fix: Fix) -> SegmentTable | None:
     header = source.read(HEADER_OFFSET, HEADER_BYTES) if source.size >= HEADER_OFFSET + HEADER_BYTES else b""
     whole = _Whole(source)
     try:
@@ -71,7 +71,7 @@ def _recover(
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         if walk is not None:
-            _close(fd, header, walk, closed_us, site_class, min_until_us, flags | SegmentFlag.RECOVERED)
+            _close(fd, header, walk, closed_us, site_class, fix)
         # The header is overwritten only when all that it spans, and the tables behind it, are durable.
         os.fsync(fd)
         _write(fd, mdat_header(end_bytes), HEADER_OFFSET)
@@ -82,9 +82,11 @@ def _recover(
         return read_closed(closed)
 
 
-def _close(fd: int, header: bytes, walk: Walk, closed_us: int, site_class: str, min_until_us: int, flags: SegmentFlag) -> None:
+def _close(fd: int, header: bytes, walk: Walk, closed_us: int, site_class: str, fix: Fix) -> None:
     """Cut off what is torn and append the closing."""
-    info = SegmentInfo(walk.head, end_of(walk), closed_us, site_class, min_until_us, walk.head.flags | flags)
+    fixed = fix(end_of(walk))
+    flags = walk.head.flags | fixed.flags | SegmentFlag.RECOVERED
+    info = SegmentInfo(walk.head, end_of(walk), closed_us, site_class, fixed.min_until_us, flags)
     moov = closing_moov(walk.tracks, info)
     closing = moov + encode_trailer(moov, walk.end_bytes)
     if header != FREE_HEADER:
