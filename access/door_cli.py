@@ -99,7 +99,8 @@ def looking(node: Node, said: Said, word: str, cameras: Sequence[CameraNumber], 
 def entered(node: Node, said: Said, word: str, cameras: Sequence[CameraNumber], wanted: Interval) -> tuple[Door, Principal]:
     """The door and who asks at it. Raises Refusal, which is in the ledger then; UsageError."""
     from access.door import Door
-    from access.people.login import operator
+    from access.people.login import operator, tried_as
+    from access.people.people import People
     from vault.grant import Refusal
 
     door = Door(node)
@@ -107,7 +108,7 @@ def entered(node: Node, said: Said, word: str, cameras: Sequence[CameraNumber], 
         return door, principal_of(node, said.as_user)
     except Refusal as refusal:
         # Nobody has proven to be that user: it is the host's operator who tried.
-        door.refused(operator(), word, cameras, wanted, refusal, more={"as": plain(said.as_user[:64])})
+        door.refused(operator(), word, cameras, wanted, refusal, more=tried_as(People(node.registry, node.clock), said.as_user))
         raise
 
 

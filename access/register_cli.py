@@ -245,7 +245,8 @@ def _note_export(found: Found, data: bytes, rows: int) -> None:
 
 def _note_refusal(node: Node, principal: Principal | None, asked: Asked, span: Interval, refusal: Refusal) -> None:
     """In the ledger: who was not let see it. Where nobody has proven who they are, the host's operator tried."""
-    from access.people.login import operator
+    from access.people.login import operator, tried_as
+    from access.people.people import People
     from index.texts import cleaned
 
     body: dict[str, Value] = {
@@ -254,7 +255,7 @@ def _note_refusal(node: Node, principal: Principal | None, asked: Asked, span: I
         "article": refusal.article,
         "reason": str(refusal)[:500],
     }
-    tried: dict[str, Value] = {"as": cleaned(asked.as_user[:64])} if principal is None else {}
+    tried = tried_as(People(node.registry, node.clock), asked.as_user) if principal is None else {}
     _note(node, principal or operator(), cleaned(asked.unit[:64]) if asked.unit else None, span, body | tried)
 
 

@@ -235,7 +235,8 @@ def _exports(session: Session, as_user: str, export_id: str | None = None) -> It
     """Who asks, and the exports. A refused sign-in is on record where it is about one of them."""
     from access.door import Door
     from access.export.engine import Exports
-    from access.people.login import operator
+    from access.people.login import operator, tried_as
+    from access.people.people import People
     from vault.grant import Refusal
 
     with open_session(session) as node:
@@ -246,7 +247,8 @@ def _exports(session: Session, as_user: str, export_id: str | None = None) -> It
             with suppress(NotFound, UsageError):
                 if export_id:
                     wish = Exports(door).get(export_id).wish
-                    door.refused(operator(), "export", wish.cameras, wish.interval, refusal, more={"as": plain(as_user[:64])})
+                    more = tried_as(People(node.registry, node.clock), as_user)
+                    door.refused(operator(), "export", wish.cameras, wish.interval, refusal, more=more)
             raise
         yield door, _tidied(door), who
 

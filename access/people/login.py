@@ -20,6 +20,7 @@ from index.outbox import actor_here
 from vault.clock import Clock
 from vault.errors import UsageError
 from vault.grant import Refusal
+from vault.ledger.canonical import Value
 
 _WHO: Final = "Art. 14 (7)"
 _PERMISSION: Final = "Art. 13"
@@ -28,6 +29,14 @@ _PERMISSION: Final = "Art. 13"
 def operator(address: str = "") -> Principal:
     """Whoever sits at this host, without a user."""
     return Principal(actor_here(), address=address)
+
+
+def tried_as(people: People, typed: str) -> dict[str, Value]:
+    """What a refused sign-in's entry says of the name that was typed: the name where it is a user's, now or once; else only how long
+    it was, since it may have been a password."""
+    with people.environment.read() as txn:
+        user = people.find_user(txn, typed)
+    return {"as_unknown_chars": len(typed)} if user is None else {"as": user.id}
 
 
 def sign_in(

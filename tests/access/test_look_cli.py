@@ -35,6 +35,7 @@ from vault.datafolder import DataFolder
 from vault.grant import Action
 from vault.ids import CameraNumber
 from vault.ledger.entry import Entry
+from vault.ledger.message import entry_messages
 from vault.timebase import MAX_US, US, Interval, format_us
 
 FRAME_US = 40_000
@@ -223,6 +224,30 @@ def test_a_wrong_password_is_on_record_as_tried_by_whoever_is_at_the_host(
     (refused,) = looks(data_path)
     assert (refused.actor, refused.body["code"], refused.body["as"]) == (actor_here(), "credentials", "wang")
     assert "wrong horse" not in refused.line.decode()
+
+
+@pytest.mark.usefixtures("unit")
+def test_a_password_typed_in_the_place_of_a_name_is_kept_nowhere(
+    run: Run, data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    typed = "correct-horse-41"
+    monkeypatch.setenv("STREAMVAULT_PASSWORD", "wrong horse 41")
+    span = ["--from", at(10), "--to", at(37)]
+    assert run("export", "create", "cam-1", *span, "-o", str(tmp_path / "out"), "--as", typed, *said()) == 4
+    assert run(*clip(tmp_path / "a.mp4"), "--as", typed, *said()) == 4
+    assert run(*snapshot(tmp_path / "a.jpg"), "--as", typed, *said()) == 4
+    assert run("register", "list", "--as", typed) == 4
+    with opened(data_path) as node:
+        tried = [entry for entry in node.ledger.entries() if entry.body.get("outcome") == "refused"]
+        sent = [str(message) for entry in node.ledger.entries() for message in entry_messages(entry, 8_192)]
+    assert [entry.body["as_unknown_chars"] for entry in tried] == [len(typed)] * 4
+    assert run("register", "list", "--json") == 0
+    assert run("register", "export", "-o", str(tmp_path / "register.csv")) == 0
+    told = [*capfd.readouterr(), caplog.text, *sent, *(str(vars(record)) for record in caplog.records)]
+    assert not any(typed in text for text in told)
+    files = [tmp_path / "register.csv", *(path for path in data_path.rglob("*") if path.is_file())]
+    assert [path for path in files if typed.encode() in path.read_bytes()] == []
 
 
 def test_where_nobody_can_be_asked_for_a_password_it_is_said_where_to_put_it(
