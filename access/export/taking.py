@@ -84,7 +84,7 @@ class Taker:
                     break
                 except Damaged as error:
                     if not self.allow_damaged:
-                        raise Damaged(f"{error}; nothing is handed out unless --allow-damaged is said") from error
+                        raise Damaged(f"{error}; nothing of it is handed out unless --allow-damaged is said") from error
                     # Found in the midst of a file. Which others there are is asked once, or each would begin the piece anew.
                     more = self._unreadable(reading.intakes)
                     if not more:
