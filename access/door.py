@@ -237,7 +237,7 @@ class Visit:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if not self._over.is_set():
-            self.aborted(str(error) or type(error).__name__ if error is not None else "left before it was done", error=error)
+            self.aborted(_why(error), error=error)
 
     def still(self) -> None:
         """Raises Refusal once the leave is gone: revoked, run out, the user disabled, the agreement or training over. Cheap, so ask
@@ -292,6 +292,13 @@ class Visit:
             except StreamvaultError as error:
                 # The next try is before the lease is over.
                 log.warning("visit not renewed", visit=self.id, error=str(error))
+
+
+def _why(error: BaseException | None) -> str:
+    """In the register's words: people read it."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return str(error) or type(error).__name__ if error is not None else "left before it was done"
 
 
 def _origin(who: Principal) -> dict[str, Value]:

@@ -46,6 +46,10 @@ class Said:
     approval_ref: str
 
 
+_TYPED: Final = tuple(field.name for field in fields(Said) if field.name != "as_user")
+"""As the ledger's entries name them."""
+
+
 def somebody(context: click.Context, option: click.Parameter, text: str) -> str:
     """`--as` with nothing behind it is a script's slip, and must not make whoever it was for the host's operator."""
     if not text and context.get_parameter_source(option.name or "") is not click.core.ParameterSource.DEFAULT:
@@ -136,7 +140,8 @@ def occasion_of(
     door: Door, who: Principal, said: Said, word: str, cameras: Sequence[CameraNumber], wanted: Interval
 ) -> Occasion:
     """What was said, checked. Raises Refusal, which is in the ledger then; UsageError."""
-    from access.occasion import occasion
+    from access.occasion import MAX_TEXT_CHARS, occasion
+    from index.texts import cleaned
     from vault.grant import Refusal
 
     user = who.user
@@ -146,5 +151,7 @@ def occasion_of(
             said.staff_number or (user.staff_number if user else ""), said.approval_ref,
         )  # fmt: skip
     except Refusal as refusal:
-        door.refused(who, word, cameras, wanted, refusal)
+        # What was said stands in the register beside what was not.
+        typed = {name: cleaned(getattr(said, name)[:MAX_TEXT_CHARS]) for name in _TYPED}
+        door.refused(who, word, cameras, wanted, refusal, more={name: text for name, text in typed.items() if text})
         raise

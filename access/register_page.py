@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from access.register import Row
 from access.register_rows import Names, called, visible
-from access.register_words import LABELS, action, outcome, purpose
+from access.register_words import LABELS, action, article, authority, outcome, purpose, refusal
 from retention.inspect_words import Words
 from vault.console import size_text
 from vault.timebase import Interval, format_local
@@ -58,7 +58,7 @@ def page(book: Book, names: Names, zone: ZoneInfo, language: str = "both") -> st
     environment.globals.update(
         {
             "t": lambda name: said(LABELS[name]), "said": said, "moment": moment, "purpose": purpose, "outcome": outcome,
-            "action": action, "size": size_text, "called": lambda number: visible(called(number, names)), "v": visible,
+            "action": action, "article": article, "authority": authority, "refusal": refusal, "size": size_text, "called": lambda number: visible(called(number, names)), "v": visible,
         }
     )  # fmt: skip
     source = (files("access") / "register_page.html").read_text(encoding="utf-8")

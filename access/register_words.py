@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -33,6 +34,37 @@ ACTIONS: Final[Mapping[str, Words]] = {
     "snapshot": Words("截图", "snapshot"),
     "export": Words("导出", "export"),
 }
+REFUSALS: Final[Mapping[str, Words]] = {
+    "credentials": Words("账号、口令或令牌错误", "wrong name, password or token"),
+    "locked": Words("账号或地址已锁定", "locked"),
+    "must_change": Words("口令须先更改", "password to be changed first"),
+    "password": Words("口令须先更改", "password to be changed first"),
+    "behind": Words("索引不是最新", "index out of date"),
+    "disabled": Words("账号停用", "user disabled"),
+    "unit": Words("使用单位停用或不符", "unit disabled, or another"),
+    "role": Words("该角色无权查看", "not for this role"),
+    "token": Words("令牌失效", "token no longer good"),
+    "token-scope": Words("超出令牌权限", "beyond the token"),
+    "agreement": Words("共享协议缺失或失效", "no agreement in force"),
+    "training": Words("人员未经培训", "person not trained"),
+    "terminal": Words("终端未申报", "terminal not declared"),
+    "viewing-room": Words("查看场所录像缺失", "viewing room not recorded"),
+    "camera": Words("摄像机未获授权", "no grant of the camera"),
+    "action": Words("操作未获授权", "no grant of the action"),
+    "validity": Words("授权不在有效期", "grant not valid"),
+    "window": Words("超出授权时段", "beyond the footage granted"),
+    "field": Words("必填项缺失", "field missing"),
+    "approval": Words("宣传用途缺批准文号", "publicity without consent"),
+    "second-person": Words("第二人审批未通过", "no second person's yes"),
+    "asker": Words("不是申请人", "not who asked"),
+    "lapsed": Words("进程停滞，视为结束", "taken for over"),
+}
+AUTHORITIES: Final[Mapping[str, Words]] = {
+    "operator": Words("本机操作员", "operator of this host"),
+    "role investigator": Words("侦查人员", "investigator"),
+}
+_NUMBERED: Final = re.compile(r"(grant|unit) (.*)")
+_NAMED: Final = {"grant": "授权 ", "unit": "使用单位 "}
 LABELS: Final[Mapping[str, Words]] = {
     "title": Words("视频录像调取登记册", "Register of footage looked at and taken"),
     "unit": Words("使用单位", "Using unit"),
@@ -78,3 +110,24 @@ def outcome(name: str) -> Words:
 
 def action(name: str) -> Words:
     return ACTIONS.get(name, Words(name, name))
+
+
+def refusal(code: str) -> Words:
+    return REFUSALS.get(code, Words(code, code))
+
+
+def article(name: str) -> Words:
+    """`Art. 14 (7)` is of the rule of Huiyang; another text is named in full."""
+    return Words(re.sub(r"^Art\. (\d+(?:, \d+)*)", _article, name), name)
+
+
+def authority(text: str) -> Words:
+    """What a leave rests on, as `access.authorize` says it."""
+    found = _NUMBERED.fullmatch(text)
+    if found is None:
+        return AUTHORITIES.get(text, Words(text, text))
+    return Words(f"{_NAMED[found[1]]}{found[2]}", text)
+
+
+def _article(found: re.Match[str]) -> str:
+    return f"第{found[1].replace(', ', '、')}条"

@@ -21,7 +21,7 @@ def list_(session: Session, past: int | None, as_json: bool) -> None:
     """Show the alarms that last, or with --past what happened before."""
     from index.alarm_sender import as_document
     from index.alarms import Alarms
-    from vault.timebase import format_us
+    from vault.timebase import format_local, format_us
 
     with open_session(session) as node:
         alarms = Alarms(node.environment, node.clock)
@@ -33,7 +33,12 @@ def list_(session: Session, past: int | None, as_json: bool) -> None:
             print_json(documents)
         else:
             names = ["event", "state", "kind", "subject", "since", "ended", "message"]
-            print_table(names, [[document[name] for name in names] for document in documents], right=["event"])
+            ends = [None if event.ended_us is None else format_local(event.ended_us) for event in events]
+            shown = [
+                {**document, "since": format_local(event.alarm.since_us), "ended": end}
+                for document, event, end in zip(documents, events, ends, strict=True)
+            ]
+            print_table(names, [[one[name] for name in names] for one in shown], right=["event"])
     elif as_json:
         print_json(
             [
@@ -43,7 +48,13 @@ def list_(session: Session, past: int | None, as_json: bool) -> None:
         )
     elif lasting:
         rows = [
-            [one.kind, one.subject, format_us(one.since_us), duration_text(max(0, session.now_us - one.since_us)), one.message]
+            [
+                one.kind,
+                one.subject,
+                format_local(one.since_us),
+                duration_text(max(0, session.now_us - one.since_us)),
+                one.message,
+            ]
             for one in lasting
         ]
         print_table(["kind", "subject", "since", "lasts", "message"], rows)

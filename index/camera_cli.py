@@ -283,7 +283,7 @@ def raise_rows(session: Session, node: Node) -> None:
     with progress(session, "raising minima") as line:
         raised = Raising(node.environment, node.clock).run(line.advance)
     if raised:
-        click.echo(f"{counted(raised, 'segment')} that exist are kept for longer now", err=True)
+        click.echo(f"footage that exists is kept for longer now: {counted(raised, 'segment')}", err=True)
 
 
 def _given(said: dict[str, Any]) -> dict[str, Any]:

@@ -122,7 +122,8 @@ def _decode(data: bytes) -> str | Problem:
             continue
         if "\0" in text:
             return Problem(1, "the file has NUL bytes in it; it is no CSV")
-        return text
+        # GB 18030 has a byte order mark of its own, which Python leaves in the text.
+        return text.removeprefix("\ufeff")
     return Problem(1, "the file is neither UTF-8 nor GB 18030")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +12,7 @@ import click
 from index.camera_cli import open_session
 from vault.console import (
     MOMENT,
+    Moment,
     Number,
     Session,
     by_option,
@@ -28,6 +31,18 @@ if TYPE_CHECKING:
     from index.holds import Act, Order
     from index.node import Node
 
+
+class _Until(Moment):
+    """As any time, but a day is meant with all of it."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        with suppress(ValueError, OverflowError):
+            if len(str(value)) == len("2026-12-31"):
+                value = (date.fromisoformat(str(value)) + timedelta(days=1)).isoformat()
+        return super().convert(value, param, ctx)
+
+
+_UNTIL = _Until()
 HOLD_NUMBER = Number("a hold's number, as `hold list` shows it")
 _MAX_SHOWN = 8
 
@@ -43,7 +58,9 @@ def hold() -> None:
 @click.option("--to", "end_us", type=MOMENT, required=True, help="Its end, not included; it may be yet to come.")
 @click.option("--case", required=True, help="The case number.")
 @click.option("--why", required=True, help="Why it must be kept.")
-@click.option("--until", "until_us", type=MOMENT, help="When the hold ends by itself; without it, only by a release.")
+@click.option(
+    "--until", "until_us", type=_UNTIL, help="When the hold ends by itself, a day with its end; without it, only by a release."
+)
 @by_option
 @json_option
 @pass_session
@@ -65,7 +82,7 @@ def add(
 
 @hold.command("extend")
 @click.argument("number", type=HOLD_NUMBER)
-@click.option("--until", "until_us", type=MOMENT, help="When it ends instead; never earlier than now said.")
+@click.option("--until", "until_us", type=_UNTIL, help="When it ends instead; never earlier than now said.")
 @click.option("--open", "open_end", is_flag=True, help="It ends by a release only.")
 @click.option("--camera", "camera_ids", multiple=True, help="One more camera; may be repeated.")
 @click.option("--from", "start_us", type=MOMENT, help="Begin of the footage, if earlier.")

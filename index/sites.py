@@ -210,6 +210,8 @@ class Sites:
 
     def _put(self, txn: WriteTxn, old: Site | None, site: Site, now_us: int, by: str) -> Site:
         new = site if old is None else self._announced(old.at(now_us), site, now_us, by)
+        if new == old:
+            return new
         self._registry.write(txn, site_document(site.id), asdict(new), now_us, by)
         if old is not None:
             self._note_days(txn, old.at(now_us), new, now_us, by)

@@ -47,6 +47,8 @@ class Watch:
         self._seen: dict[CameraNumber, int] = {}
         self._still: dict[CameraNumber, int] = {}
         """Since when, by the monotonic clock, no worker records the camera."""
+        self._recorded: dict[CameraNumber, int] = {}
+        """When, by the monotonic clock, a worker was last seen to record it."""
         self._lost: dict[CameraHour, HourFigures] = {}
         self._lost_due_us = 0
         self._stop = threading.Event()
@@ -76,9 +78,13 @@ class Watch:
             for number in wanted
             if (status := running.get(number)) is None or not status.recording
         }
+        self._recorded = {number: at_us for number, at_us in self._recorded.items() if number in wanted}
+        self._recorded |= dict.fromkeys((number for number in wanted if number not in self._still), mono_us)
         for number, want in wanted.items():
             gap = self._catalog.lasting_gap(number)
-            if gap is not None and now_us - gap.start_us >= self._silent_us:
+            # A camera that is begun anew has a gap from its last committed segment on, until the one that was open is committed too.
+            lately = number in self._recorded and mono_us - self._recorded[number] < self._silent_us
+            if gap is not None and now_us - gap.start_us >= self._silent_us and not lately:
                 # No figure that grows: a message that changes is a row that is written.
                 silent[number] = f"{want.camera.id}: {gap.reason}"
             elif mono_us - self._still.get(number, mono_us) >= self._silent_us:

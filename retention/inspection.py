@@ -291,4 +291,6 @@ def length_text(duration_us: int) -> str:
 
 
 def seconds_text(duration_us: int) -> str:
-    return f"{duration_us / US:+.2f} s"
+    """An offset, ahead with a plus; what is rounded to nothing has no sign."""
+    text = f"{duration_us / US:+.2f} s"
+    return text[1:] if text[1:] == "0.00 s" else text

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from access.package.custody import Custody, Source, TakenCamera
 from access.package.report_words import LABELS, MISSING
-from access.register_words import PURPOSES
+from access.register_words import PURPOSES, authority
 from retention.inspect_words import Words, reason
 from retention.inspection import length_text, seconds_text
 from vault.errors import UsageError
@@ -69,7 +69,7 @@ def page(custody: Custody, thumbnails: Sequence[Thumbnail]) -> bytes:
     environment.globals.update(
         {
             "t": lambda name: said(LABELS[name]), "said": said, "moment": moment, "why": why, "length": length_text,
-            "seconds": seconds_text, "sources": _listed, "max_missing": MAX_MISSING,
+            "seconds": seconds_text, "authority": authority, "sources": _listed, "max_missing": MAX_MISSING,
         }
     )  # fmt: skip
     template = environment.from_string((files("access.package") / "report_page.html").read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ Whose password it is and how often it may be guessed is not known here. No messa
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import unicodedata
@@ -26,6 +27,8 @@ AT_ONCE: Final = 2
 
 _turns = threading.BoundedSemaphore(AT_ONCE)
 _LEAST_DISTINCT: Final = 5
+_LEAST_NAME: Final = 4
+"""A shorter name is in many a word, and in many a random password, by chance: it is looked for as a word of its own."""
 _LETTERS: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 """Without those that look like another."""
 
@@ -41,9 +44,15 @@ def checked_password(text: str, user_id: str) -> str:
         raise UsageError(f"a password has at least {LEAST_CHARS} characters")
     if len(set(found)) < _LEAST_DISTINCT:
         raise UsageError(f"a password has at least {_LEAST_DISTINCT} different characters")
-    if user_id and user_id.casefold() in found.casefold():
+    if user_id and _holds(found.casefold(), user_id.casefold()):
         raise UsageError("a password does not hold the user's name")
     return found
+
+
+def _holds(password: str, name: str) -> bool:
+    if len(name) >= _LEAST_NAME:
+        return name in password
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", password) is not None
 
 
 def random_password() -> str:

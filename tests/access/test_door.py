@@ -128,7 +128,7 @@ def test_a_look_that_is_left_is_on_record_with_what_had_gone_out_and_why(node: N
     with pytest.raises(KeyboardInterrupt):
         look()
     _, ended = looks(node)
-    assert (ended.body["outcome"], ended.body["bytes"], ended.body["why_ended"]) == ("aborted", 77, "KeyboardInterrupt")
+    assert (ended.body["outcome"], ended.body["bytes"], ended.body["why_ended"]) == ("aborted", 77, "interrupted")
     assert Visits(node.environment, node.clock).under_way() == []
 
 

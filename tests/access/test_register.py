@@ -179,6 +179,19 @@ def test_the_page_is_in_the_language_that_was_asked_for(language: str, there: st
     assert not_there not in text
 
 
+def test_a_refusal_is_told_in_the_languages_of_the_page_and_its_article_once() -> None:
+    reason = "unit unit-1 has no grant of camera gate-1 (Art. 14 (4))"
+    refused = row(step("a", Outcome.REFUSED, START_US, code="camera", article="Art. 14 (4)", reason=reason))
+    taken = row(step("b", Outcome.ASKED, START_US, authority=["operator", "grant 3"]))
+    book = Book([refused, taken], Interval(START_US, START_US + US), "", "", START_US, "x")
+    text = page(book, {}, ZoneInfo("Asia/Shanghai"))
+    assert "第14条 (4)" in text
+    assert "摄像机未获授权" in text
+    assert text.count("Art. 14 (4)") == 1
+    assert "本机操作员" in text
+    assert "授权 3" in text
+
+
 def test_other_tools_read_the_file_of_columns(tmp_path: Path) -> None:
     made = [
         row(step("a", Outcome.ASKED, START_US, cameras=(7, 8)), step("a", Outcome.DONE, START_US + US, bytes=12)),

@@ -187,6 +187,7 @@ def test_a_clip_that_was_really_taken_and_one_that_was_refused_are_in_the_book(
     done, refused = json.loads(capsys.readouterr().out)
     data = (tmp_path / "a.mp4").read_bytes()
     assert (done["outcome"], done["bytes"], done["sha256"]) == ("done", len(data), hashlib.sha256(data).hexdigest())
+    assert (refused["outcome"], refused["purpose"], refused["case"]) == ("refused", "traffic", None)
     assert (done["action"], done["cameras"], done["case"], done["from"]) == ("clip", ["cam-1"], "9901-7", format_us(FOOTAGE_US))
     assert (refused["outcome"], refused["article"], refused["refusal"]) == ("refused", "Art. 14 (7)", "field")
     assert run(data_path, "register", "export", "-o", str(tmp_path / "r.csv")) == 0

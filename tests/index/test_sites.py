@@ -214,6 +214,9 @@ def test_many_sites_are_imported_all_or_none(vault: Vault) -> None:
     assert vault.sites.import_sites([KEY, replace(KEY, id="yard")], by="Li") == (1, 1)
     assert raises(vault) == [90]
     assert [site.id for site in vault.sites.list()] == ["default", "gate", "yard"]
+    changes = vault.registry.changes()
+    assert vault.sites.import_sites([KEY], by="Li") == (0, 1)
+    assert vault.registry.changes() == changes, "what is as it was makes no entry in the ledger"
 
 
 def test_a_long_import_is_put_in_pieces_and_checked_as_a_whole(vault: Vault) -> None:

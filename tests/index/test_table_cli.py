@@ -47,6 +47,11 @@ def test_a_cell_comes_out_inert_and_in_again_as_it_was(cell: str) -> None:
     assert (lines, problems) == ([cell], [])
 
 
+def test_the_byte_order_mark_of_gb_18030_is_none_of_the_first_column() -> None:
+    data = "\ufeffid\n甲\n".encode("gb18030")
+    assert read_rows(data, ("id",), ("id",), lambda row, values: values["id"], 10, "thing") == (["甲"], [])
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
 def test_sites_are_imported_in_the_encodings_of_spreadsheets_and_come_out_again(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], encoding: str

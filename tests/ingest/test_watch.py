@@ -86,6 +86,26 @@ def test_a_gap_that_a_wrong_clock_put_into_the_future_hides_no_silence(tmp_path:
         assert silent(1)
 
 
+def test_a_camera_that_is_begun_anew_is_not_silent_while_its_last_segment_is_on_its_way(tmp_path: Path) -> None:
+    with open_kept(tmp_path / "data") as kept:
+        kept.node.sites.ensure_default()
+        camera = kept.node.cameras.add(NewCamera("gate", "rtsp://192.0.2.1/stream"))
+        keeper = cast("Any", SimpleNamespace(wanted={camera.number: SimpleNamespace(camera=camera)}))
+        running: dict[Any, CameraStatus | None] = {camera.number: CameraStatus(1, True, T0, 1, 0, "")}
+        watch = Watch(kept.node, keeper, lambda: running)
+        watch.run_once()
+        # What is committed ends 50 seconds ago; the open segment, which is closed just now, holds what came since.
+        kept.clock.advance(50 * US)
+        watch.run_once()
+        kept.node.catalog.open_gap(camera.number, kept.clock.now_us() - 50 * US, "connecting")
+        running[camera.number] = None
+        watch.run_once()
+        assert not Alarms(kept.node.environment).lasting()
+        kept.clock.advance(30 * US)
+        watch.run_once()
+        assert [alarm.kind for alarm in Alarms(kept.node.environment).lasting()] == ["camera silent"]
+
+
 def test_a_silent_camera_is_an_alarm_that_is_told_with_its_end_and_the_figures_show_both(tmp_path: Path) -> None:
     made = Station.make(tmp_path)
     port = free_port()
