@@ -44,7 +44,7 @@ def renew(
                 )  # fmt: skip
             with Environment(fresh, config.index.map_bytes, clock, create=False) as environment:
                 # Cut short here, the same entries are recorded again, and the ledger takes each id once.
-                close_lost(environment, ledger, clock.now_us())
+                close_lost(environment, ledger, clock.now_us(), os.listdir(folder.exports) if folder.exports.is_dir() else ())
             if folder.index.exists():
                 shutil.rmtree(old, ignore_errors=True)
                 os.rename(folder.index, old)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from index.environment import Environment
-from index.looks import LOST, check_looks, close_lost
+from index.looks import LOST, LOST_HANDING, LOST_WAITING, check_looks, close_lost
 from index.outbox import Outbox
 from index.visits import LEASE_US, WHY, Visits
 from tests.support.index_processes import MAP_BYTES
@@ -95,6 +95,40 @@ def test_a_look_that_began_before_the_last_reboot_is_over(vault: Vault, visits: 
     visits.open("look-1", step("asked"), step("aborted"))
     rebooted = Visits(vault.environment, type(vault.clock)(T0))
     assert rebooted.close_left() == 1
+
+
+def export(outcome: str, refers: str, export: str = "e-1") -> NewEntry:
+    body = {"action": "export", "outcome": outcome, "refers": refers} | ({"bytes": 700} if outcome == "done" else {})
+    id_ = refers if outcome == "asked" else f"{refers}.{outcome}"
+    return NewEntry(Kind.EXPORT, "operator@test", {"cameras": [1], "export": export}, body, id_)
+
+
+@pytest.mark.parametrize(
+    ("steps", "end"),
+    [
+        ([("asked", "e-1"), ("waiting", "e-1")], ("e-1", LOST_WAITING, 0)),
+        ([("asked", "e-1"), ("waiting", "e-1"), ("refused", "other"), ("approved", "e-1")], ("e-1", LOST_WAITING, 0)),
+        ([("asked", "e-1"), ("waiting", "e-1"), ("refused", "e-1")], None),
+        ([("asked", "e-1"), ("waiting", "e-1"), ("approved", "e-1"), ("asked", "run-1")], ("run-1", LOST, 0)),
+        ([("asked", "e-1"), ("waiting", "e-1"), ("approved", "e-1"), ("asked", "run-1"), ("aborted", "run-1")], None),
+        ([("asked", "run-1"), ("done", "run-1"), ("refused", "other")], ("run-1", LOST_HANDING, 700)),
+        ([("asked", "run-1"), ("done", "run-1"), ("aborted", "run-1")], None),
+        ([("asked", "run-1"), ("done", "run-1"), ("aborted", "run-1"), ("asked", "run-2")], ("run-2", LOST, 0)),
+    ],
+)  # fmt: skip
+def test_a_lost_index_ends_exports_that_it_alone_knew(
+    ledger: Ledger, tmp_path: Path, steps: list[tuple[str, str]], end: tuple[str, str, int] | None
+) -> None:
+    ledger.append([export(*step) for step in steps])
+    # Another export's, handed over long ago: it has no folder any more.
+    ledger.append([export("asked", "run-9", "e-9"), export("done", "run-9", "e-9")])
+    with Environment(tmp_path / "fresh", MAP_BYTES) as fresh:
+        assert close_lost(fresh, ledger, T0, ["e-1"]) == (end is not None)
+        Outbox(fresh, ledger).drain()
+    added = [entry.body for entry in ledger.entries()][len(steps) + 2 :]
+    assert [(body["refers"], body["why_ended"], body["bytes"], body["outcome"]) for body in added] == (
+        [(*end, "aborted")] if end else []
+    )
 
 
 def test_a_lost_index_leaves_no_look_open(vault: Vault, ledger: Ledger, tmp_path: Path) -> None:

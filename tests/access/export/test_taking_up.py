@@ -10,8 +10,13 @@ import pytest
 
 from access.export.job import Step
 from access.export.run import Run
+from access.export.tidying import tidy
 from access.package.container import Form
 from access.people.model import Act, Principal, Token
+from access.register import Wanted, rows
+from index.looks import LOST_HANDING, LOST_WAITING, check_looks
+from index.register import Register
+from index.renew import renew
 from index.visits import LEASE_US
 from tests.access.export.test_engine import verify
 from tests.support.export_main import run_apart
@@ -20,6 +25,8 @@ from tests.support.segments import START_US, Track, video_track
 from tests.support.streams import encode_h264
 from tests.support.vaults import make_vault
 from vault.clock import ManualClock
+from vault.config import Config
+from vault.datafolder import DataFolder
 from vault.errors import UsageError
 from vault.grant import EVER, Action, Refusal
 from vault.timebase import US, Interval
@@ -210,6 +217,34 @@ def test_what_is_still_as_it_was_written_is_not_taken_twice(
         before = kept.stat().st_ino
         _, made = exports.run(job.id, OPERATOR)
     assert [path.stat().st_ino for path in made.path.rglob("*.mp4")] == [before]
+
+
+def test_exports_that_were_lost_with_the_index_end_in_the_register(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people, who = unit_people(approval=True)
+    with exporting(data, people=people) as (node, exports):
+        waiting = exports.ask(who, wish(tmp_path / "waiting", SPAN), SAID)
+        sealed = exports.ask(OPERATOR, wish(tmp_path / "out", SPAN), SAID)
+        with monkeypatch.context() as patched:
+            patched.setattr(Run, "_hand_over", _killed)
+            with pytest.raises(Killed):
+                exports.run(sealed.id, OPERATOR)
+        size = exports.get(sealed.id).size_bytes
+        whole = exports.ask(OPERATOR, wish(tmp_path / "whole", SPAN), SAID)
+        exports.run(whole.id, OPERATOR)
+    renew(DataFolder.open(data), Config(), ManualClock(START_US + 3_600 * US), lambda step, seen: None)
+    with exporting(data) as (node, exports):
+        node.outbox.drain()
+        assert exports.all() == []
+        register = Register(node.environment, node.ledger)
+        register.fill()
+        found = {row.export: (row.outcome, row.size_bytes, row.reason) for row in rows(register.deeds(EVER), Wanted())}
+        assert found.pop(whole.id)[0] == "done"
+        assert found == {waiting.id: ("aborted", 0, LOST_WAITING), sealed.id: ("aborted", size, LOST_HANDING)}
+        assert list(check_looks(node.environment, node.ledger)) == []
+        tidy(exports._door)
+    assert not list((data / "exports").iterdir())
 
 
 def _killed(*arguments: object, **named: object) -> None:
