@@ -13,9 +13,10 @@ from typing import Final, NoReturn
 
 from access.people.model import Principal, Role, Unit, UnitGrant, User
 from access.people.terminals import terminal_at
+from index.stays import Stays, stretches
 from vault.grant import EVER, Action, Grant, Refusal
 from vault.ids import CameraNumber
-from vault.timebase import MAX_US, US, Interval, format_local, format_us
+from vault.timebase import MAX_US, US, Interval, format_local, format_us, union
 
 VIEWING_SILENT_US: Final = 60 * US
 """A viewing-room camera of which nothing newer is recorded is silent: by then it is an alarm too (Art. 7)."""
@@ -29,10 +30,10 @@ HOST: Final = ("127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class CameraFacts:
-    """A camera and the site it is of now. `id`: for people; empty where it has none any more."""
+    """A camera and where it stood when. `id`: for people; empty where it has none any more."""
 
     number: CameraNumber
-    site: str
+    stays: Stays
     id: str = ""
 
     def __str__(self) -> str:
@@ -79,7 +80,7 @@ def authorize(
     """The leave to read `wanted` of `camera`, or Refusal.
 
     One grant of a unit has to cover all that is wanted; of several that do, the one that lasts longest is taken.
-    `Grant.window` is that grant's, which may be wider than what is wanted: pictures before a cut are decoded from there.
+    `Grant.window` is what that grant covers, which may be wider than what is wanted: pictures before a cut are decoded from there.
     """
     user = who.user
     if user is None:
@@ -101,10 +102,10 @@ def authorize(
     finding = viewing_room(unit, known.viewing_until_us, now_us, known.viewing_id)
     if finding and rules.viewing_room != "finding":
         _no(f"unit {unit.id}: {finding}", "viewing-room", "Art. 14 (2)")
-    held = _held(unit, action, camera, wanted, now_us, known)
+    held, window = _held(unit, action, camera, wanted, now_us, known)
     until_us = min(until_us, held.valid.end_us, MAX_US if unit.valid_to_us is None else unit.valid_to_us)
     authority = (f"grant {held.number}", f"unit {unit.id}", *((f"finding: {finding}",) if finding else ()))
-    return Grant(who.actor, action, camera.number, held.window, _end(until_us), authority)
+    return Grant(who.actor, action, camera.number, window, _end(until_us), authority)
 
 
 def camera_text(number: CameraNumber, id: str) -> str:
@@ -167,31 +168,50 @@ def _check_terminal(unit: Unit, address: str, rules: Rules) -> None:
         _no(f"{where} is no declared terminal of unit {unit.id}; `unit terminal add` declares one", "terminal", "Art. 14 (3)")
 
 
-def _held(unit: Unit, action: Action, camera: CameraFacts, wanted: Interval, now_us: int, known: Known) -> UnitGrant:
-    """The grant that covers it; else says what the nearest ones lack, the first lack that none of them is without."""
-    mine = [*known.by_camera.get(camera.number, ()), *known.by_site.get(camera.site, ())]
-    mine = [grant for grant in mine if grant.unit == unit.id and grant.revoked is None]
+def _held(
+    unit: Unit, action: Action, camera: CameraFacts, wanted: Interval, now_us: int, known: Known
+) -> tuple[UnitGrant, Interval]:
+    """The grant that covers it, and what of the camera it covers about there; else says what the nearest ones lack, the first
+    lack that none of them is without."""
+    mine = [(grant, parts) for grant, parts in _of(camera, known) if grant.unit == unit.id and grant.revoked is None]
     if not mine:
         _no(f"unit {unit.id} has no grant of camera {camera}", "camera", "Art. 14 (4)")
-    able = [grant for grant in mine if action in grant.actions]
+    able = [(grant, parts) for grant, parts in mine if action in grant.actions]
     if not able:
         _no(f"unit {unit.id} has no grant to {action} camera {camera}", "action", "Art. 14 (4)")
-    valid = [grant for grant in able if grant.valid.start_us <= now_us < grant.valid.end_us]
+    valid = [(grant, part) for grant, parts in able if grant.valid.start_us <= now_us < grant.valid.end_us for part in parts]
     if not valid:
         _no(
-            f"the grant of camera {camera} to unit {unit.id} is not valid now: {_shown(able[0].valid)}",
+            f"the grant of camera {camera} to unit {unit.id} is not valid now: {_shown(able[0][0].valid)}",
             "validity",
             "Art. 13, 14",
         )
-    fitting = [grant for grant in valid if grant.window.start_us <= wanted.start_us and wanted.end_us <= grant.window.end_us]
+    fitting = [(grant, part) for grant, part in valid if part.start_us <= wanted.start_us and wanted.end_us <= part.end_us]
     if not fitting:
+        grant, part = max(valid, key=lambda held: _overlap_us(held[1], wanted))
+        stood = "" if part == grant.window else ", while the camera stood at a site of it"
         _no(
-            f"the grant of camera {camera} to unit {unit.id} is for footage {_shown(valid[0].window)}, and "
-            f"{_shown(wanted)} was asked for",
+            f"the grant of camera {camera} to unit {unit.id} is for footage {_shown(part)}{stood}, and {_shown(wanted)} was asked for",
             "window",
             "Art. 14 (4)",
         )
-    return max(fitting, key=lambda grant: (grant.valid.end_us, grant.window.duration_us, -grant.number))
+    return max(fitting, key=lambda held: (held[0].valid.end_us, held[1].duration_us, -held[0].number))
+
+
+def _of(camera: CameraFacts, known: Known) -> list[tuple[UnitGrant, list[Interval]]]:
+    """Each grant that covers something of the camera, and what: of a site what was recorded while the camera stood there."""
+    # By which object it is: two grants that were mixed up are not to be joined.
+    found = {id(grant): (grant, [grant.window]) for grant in known.by_camera.get(camera.number, ())}
+    for site, stood in stretches(camera.stays):
+        for grant in known.by_site.get(site, ()):
+            if (part := stood.intersection(grant.window)) is not None:
+                found.setdefault(id(grant), (grant, []))[1].append(part)
+    return [(grant, parts if len(parts) == 1 else union(parts)) for grant, parts in found.values()]
+
+
+def _overlap_us(one: Interval, other: Interval) -> int:
+    shared = one.intersection(other)
+    return 0 if shared is None else shared.duration_us
 
 
 def _shown(span: Interval) -> str:

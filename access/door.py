@@ -132,10 +132,7 @@ class Door:
     def grants(self, who: Principal, word: str, cameras: Sequence[CameraNumber], wanted: Interval) -> dict[CameraNumber, Grant]:
         """The decision alone, for every camera; nothing is written. Raises Refusal for the first that is refused, NotFound."""
         action, now_us, known = ACTIONS[word], self.node.clock.now_us(), self._of(who)
-        return {
-            number: authorize(who, action, self._camera(number, now_us), wanted, now_us, known, self._rules)
-            for number in cameras
-        }
+        return {number: authorize(who, action, self._camera(number), wanted, now_us, known, self._rules) for number in cameras}
 
     def refused(
         self,
@@ -184,9 +181,9 @@ class Door:
         with suppress(StreamvaultError):
             self.node.outbox.drain()
 
-    def _camera(self, number: CameraNumber, now_us: int) -> CameraFacts:
+    def _camera(self, number: CameraNumber) -> CameraFacts:
         camera = self.node.cameras.by_number(number)
-        return CameraFacts(number, camera.at(now_us).site, "" if camera.is_removed else camera.id)
+        return CameraFacts(number, camera.stays, "" if camera.is_removed else camera.id)
 
     def _of(self, who: Principal) -> Known:
         """The unit's grants, read anew when the registry has changed, and how far its viewing-room camera is recorded."""

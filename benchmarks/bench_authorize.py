@@ -21,6 +21,7 @@ from access.people.units import Units
 from index.cameras import NewCamera
 from index.node import Node, init_node, open_node
 from index.sites import Site
+from index.stays import Stay, always
 from vault.clock import SystemClock
 from vault.config import Config
 from vault.grant import Action, Grant
@@ -77,7 +78,7 @@ def test_the_decision(benchmark: Any, district: list[tuple[Principal, Known]], w
         unit = at * 7 % UNITS
         who, known = district[unit]
         number = camera_of(unit, at)
-        camera = CameraFacts(number, f"site-{(number - 1) % SITES}")
+        camera = CameraFacts(number, (Stay("site-0", 0), Stay(f"site-{(number - 1) % SITES}", NOW_US - 86_400 * US)))
         return authorize(who, Action.VIEW, camera, WANTED, NOW_US, known, rules)
 
     assert benchmark.pedantic(decide, rounds=20 * warmed or UNITS, warmup_rounds=warmed).camera
@@ -90,7 +91,7 @@ def test_the_decision_where_one_grant_names_every_camera(benchmark: Any) -> None
     turn, rules = count(), Rules()
 
     def decide() -> Grant:
-        camera = CameraFacts(CameraNumber(1 + next(turn) * 7_919 % CAMERAS), "site-1")
+        camera = CameraFacts(CameraNumber(1 + next(turn) * 7_919 % CAMERAS), always("site-1"))
         return authorize(who, Action.VIEW, camera, WANTED, NOW_US, known, rules)
 
     assert benchmark(decide).camera

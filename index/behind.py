@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from index.cameras import lift_numbers
 from index.catalog import Catalog
 from index.check import cameras_of
 from index.doom import BEHIND
@@ -83,7 +82,7 @@ def make_safe(environment: Environment, catalog: Catalog, found: Ahead) -> None:
     if not found.is_behind:
         return
     with environment.write("behind store") as txn:
-        lift_numbers(txn, CameraNumber(found.number))
+        lift_number(txn, "cameras", found.number)
         for kind, number in found.numbers.items():
             lift_number(txn, kind, number)
         txn.put(Table.META, BEHIND, b"\1")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vault.console import (
+    Moment,
     Session,
     by_option,
     counted,
@@ -201,7 +202,7 @@ def show(session: Session, camera_id: str, as_json: bool) -> None:
         {
             "id": item.id, "number": item.number, "url": item.url, "credentials": "stored" if item.secret else "none",
             "site": item.site, "days": item.days or None, "announced": _announced(item), "GB code": item.gb_code or None,
-            "interconnect": item.interconnect or None, "approval ref": item.approval_ref or None, "name": item.name or None, "transport": item.transport, "state": _state(item, live),
+            "stood at": _stood(item), "interconnect": item.interconnect or None, "approval ref": item.approval_ref or None, "name": item.name or None, "transport": item.transport, "state": _state(item, live),
             "added": format_local(item.added_us),
             "removed": None if item.removed_us is None else format_local(item.removed_us),
             "to record since": None if item.first_record_us is None else format_local(item.first_record_us),
@@ -219,6 +220,7 @@ def show(session: Session, camera_id: str, as_json: bool) -> None:
 @registered_options
 @click.option("--keep", is_flag=True, help="Take back the shorter keeping that was announced.")
 @click.option("--site", help="Where it stands.")
+@click.option("--since", type=Moment(), help="Since when it stands there; from now on when left out.")
 @click.option("--name", help="What people call it.")
 @click.option("--transport", type=click.Choice(TRANSPORTS), help="How RTP is carried.")
 @click.option("--record/--no-record", "enabled", default=None, help="Whether to record it.")
@@ -228,12 +230,14 @@ def show(session: Session, camera_id: str, as_json: bool) -> None:
 def set_(
     session: Session, /, camera_id: str, url: str | None, site: str | None, name: str | None, transport: str | None,
     enabled: bool | None, no_credentials: bool, credentials_file: Path | None, ask: bool, from_stdin: bool,
-    keep: bool, by: str, **said: Any,
+    since: int | None, keep: bool, by: str, **said: Any,
 ) -> None:  # fmt: skip
     """Change what is said of a camera.
 
     Longer keeping, by --days or by another site, holds at once, for the footage that exists too. Shorter keeping is announced: it
     takes effect 24 hours later, for what is recorded from then on, and --keep takes it back until then.
+
+    By the site where a camera stood is decided who may see what it recorded there: say --since where a move is told later than made.
     """
     from index.cameras import KEEP
     from index.credentials import camera_url
@@ -243,7 +247,7 @@ def set_(
     if no_credentials and credentials:
         raise UsageError("--no-credentials together with new credentials means nothing; leave one out")
     if not (credentials or no_credentials or keep) and all(
-        value is None for value in (url, site, name, transport, enabled, *said.values())
+        value is None for value in (url, site, since, name, transport, enabled, *said.values())
     ):
         raise UsageError("say what should change; `camera set --help` lists it")
     secret: Any = KEEP
@@ -257,8 +261,9 @@ def set_(
         if keep:
             node.cameras.keep(camera_id, by)
         changed = node.cameras.set(
-            camera_id, url=url, secret=secret, site=site, name=name, transport=transport, enabled=enabled, by=by, **_given(said)
-        )
+            camera_id, url=url, secret=secret, site=site, name=name, transport=transport, enabled=enabled, since_us=since,
+            by=by, **_given(said),
+        )  # fmt: skip
         raise_rows(session, node)
     click.echo(f"camera {changed.id} changed" + (f"; {_announced(changed)}" if changed.lowering else ""))
 
@@ -293,6 +298,12 @@ def _given(said: dict[str, Any]) -> dict[str, Any]:
 def _announced(item: Camera) -> str | None:
     low = item.lowering
     return None if low is None else f"site {low.site}, days {low.days or 'as its site'}, from {format_local(low.from_us)}"
+
+
+def _stood(item: Camera) -> str | None:
+    """Nothing of a camera that stands where it always did."""
+    words = [f"{stay.site} since {format_local(stay.from_us)}" if stay.from_us else stay.site for stay in item.stays]
+    return None if words == [item.site] else ", ".join(words) or "not known"
 
 
 def _address(split: Any) -> str:
@@ -335,6 +346,7 @@ def _as_json(item: Camera, live: LiveState | None) -> dict[str, Any]:
         "id": item.id, "number": item.number, "url": item.url, "credentials": item.secret is not None, "site": item.site,
         "gb_code": item.gb_code, "interconnect": item.interconnect, "approval_ref": item.approval_ref, "days": item.days,
         "announced": low and {"site": low.site, "days": low.days, "from": format_us(low.from_us), "by": low.by},
+        "stays": [{"site": stay.site, "from": format_us(stay.from_us) if stay.from_us else None} for stay in item.stays],
         "name": item.name, "transport": item.transport, "state": "removed" if item.is_removed else "on" if item.enabled else "off",
         "added": format_us(item.added_us), "removed": None if item.removed_us is None else format_us(item.removed_us),
         "first_record": None if item.first_record_us is None else format_us(item.first_record_us), "live": now,

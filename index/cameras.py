@@ -15,14 +15,16 @@ from typing import Final, Literal
 from index.camera_checks import check_days, checked_site
 from index.environment import ReadTxn, Table, WriteTxn
 from index.minima import NOTICE_US, put_raise
-from index.registry import DocumentName, Fields, Registry, counter, lift_number, set_counter
+from index.registry import DocumentName, Fields, Registry, counter, set_counter
 from index.rows import CAMERA
 from index.sites import DEFAULT_SITE, kept, site_of
+from index.stays import Stays, always, moved, stays_from
 from index.writes import note_first
 from vault.clock import Clock, SystemClock
 from vault.config import Retention
 from vault.errors import Damaged, NotFound, Refused, UsageError
 from vault.ids import CameraId, CameraNumber, camera_id
+from vault.timebase import MAX_US
 
 MAX_IMPORT: Final = 20_000
 
@@ -71,6 +73,7 @@ class Camera:
     """A camera of the registry. `first_record_us`: when it was first to record, None when not yet.
 
     `gb_code`: its 20 digits, or empty. `interconnect` and `approval_ref`: empty as its site's. `days` 0: as its site's.
+    `site`: by which its footage is kept. `stays`: where it stood, and stands, at once also where `site` is only announced.
     """
 
     number: CameraNumber
@@ -89,6 +92,7 @@ class Camera:
     approval_ref: str = ""
     days: int = 0
     lowering: CameraLowering | None = None
+    stays: Stays = ()
 
     def at(self, now_us: int) -> Camera:
         """The camera as it is in force now."""
@@ -180,21 +184,29 @@ class Cameras:
         interconnect: str | None = None,
         approval_ref: str | None = None,
         days: int | None = None,
+        since_us: int | None = None,
         by: str = "",
     ) -> Camera:
         """Change fields; None (for `secret`: KEEP) leaves one as it is. A secret belongs to its address: another `url` without
         a secret of its own has none. What would keep its footage for less is announced, what keeps it for longer reaches the
-        footage that exists (`index.minima`). Raises NotFound, UsageError."""
+        footage that exists (`index.minima`). `since_us`: since when it stands at `site`; from now on when None. Raises NotFound,
+        UsageError."""
+        if since_us is not None and (site is None or not 0 <= since_us <= self._clock.now_us()):
+            raise UsageError(
+                f"camera {id_[:80]}: since when it stands at a site is said with the site, and not of what is to come"
+            )
 
         def change(txn: WriteTxn, stored: Camera) -> Camera:
             now_us = self._clock.now_us()
             old = stored.at(now_us)
-            moved = url is not None and url != old.url
+            is_other = url is not None and url != old.url
+            # Where it was said to stand last, should that be only announced.
+            stands = old.at(MAX_US).site if site is None else site
             camera = replace(
                 old,
                 url=old.url if url is None else url,
-                secret=secret if secret is not KEEP else None if moved else old.secret,
-                site=old.site if site is None else site,
+                secret=secret if secret is not KEEP else None if is_other else old.secret,
+                site=old.site if (site, days) == (None, None) else stands,
                 name=old.name if name is None else name,
                 transport=old.transport if transport is None else transport,
                 enabled=old.enabled if enabled is None else enabled,
@@ -202,6 +214,7 @@ class Cameras:
                 interconnect=old.interconnect if interconnect is None else interconnect,
                 approval_ref=old.approval_ref if approval_ref is None else approval_ref,
                 days=old.days if days is None else days,
+                stays=old.stays if site is None else moved(old.stays, site, now_us, since_us),
             )
             at_site = checked_site(txn, self._registry, camera, now_us)
             if days is not None:
@@ -213,12 +226,15 @@ class Cameras:
         return self._change(id_, change, by)
 
     def keep(self, id_: str, by: str = "") -> Camera:
-        """Take back what was announced. Raises NotFound, Refused."""
+        """Take back what was announced: from now on it stands where it is kept as. Raises NotFound, Refused."""
 
         def change(_: WriteTxn, old: Camera) -> Camera:
-            if old.at(self._clock.now_us()).lowering is None:
+            now_us = self._clock.now_us()
+            low = old.at(now_us).lowering
+            if low is None:
                 raise Refused(f"camera {id_}: nothing is announced, or it took effect already")
-            return replace(old, lowering=None)
+            stays = old.stays if low.site == old.site else moved(old.stays, old.site, now_us)
+            return replace(old, lowering=None, stays=stays)
 
         return self._change(id_, change, by)
 
@@ -284,7 +300,9 @@ class Cameras:
     def _announced(self, txn: WriteTxn, old: Camera, new: Camera, now_us: int, by: str) -> Camera:
         """`new`, or where it would keep less: `new` with the site and days of `old`, and its own announced."""
         if (new.site, new.days) == (old.site, old.days):
-            return new
+            # A move that was announced is off when it is said to stand elsewhere.
+            is_off = new.lowering is not None and new.stays[-1:] != () and new.stays[-1].site != new.lowering.site
+            return replace(new, lowering=None) if is_off else new
         (_, had), (_, has) = (
             kept(camera.days, site_of(txn, self._registry, camera.site), self._retention, now_us) for camera in (old, new)
         )
@@ -361,24 +379,10 @@ def camera_from(fields: Fields) -> Camera:
             str(fields.get("approval_ref", "")),
             int(fields.get("days", 0)),
             None if low is None else CameraLowering(**low),
+            stays_from(fields.get("stays", ())),
         )
     except (KeyError, TypeError, ValueError, UsageError):
         raise Damaged("a camera in the registry lacks a field; run `index rebuild`") from None
-
-
-def adopt_camera(txn: WriteTxn, camera: Camera) -> None:
-    """Find the camera by its id and never give its number again; for a document that is in the registry already.
-
-    Of several cameras of one id the last one adopted is found, but one that was removed takes the id from none.
-    """
-    if not camera.is_removed or txn.get(Table.NAMES, camera.id.encode()) is None:
-        txn.put(Table.NAMES, camera.id.encode(), CAMERA.pack(camera.number))
-    set_counter(txn, _LAST_NUMBER, max(counter(txn, _LAST_NUMBER), camera.number))
-
-
-def lift_numbers(txn: WriteTxn, last: CameraNumber) -> None:
-    """Numbers up to `last` were given, whatever the index remembers."""
-    lift_number(txn, "cameras", last)
 
 
 def camera_document(number: CameraNumber) -> DocumentName:
@@ -392,5 +396,5 @@ _name = camera_document
 def _made(new: NewCamera, number: CameraNumber, now_us: int) -> Camera:
     return Camera(
         number, camera_id(new.id), new.url, new.secret, new.site, new.name, new.transport, new.enabled, now_us,
-        gb_code=new.gb_code, interconnect=new.interconnect, approval_ref=new.approval_ref, days=new.days,
+        gb_code=new.gb_code, interconnect=new.interconnect, approval_ref=new.approval_ref, days=new.days, stays=always(new.site),
     )  # fmt: skip

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from index.bond import IndexBond
-from index.cameras import Camera, adopt_camera, camera_document
+from index.cameras import Camera, camera_document
 from index.catalog import Catalog
 from index.check import cameras_of
 from index.environment import DEFAULT_MAP_BYTES, Environment, Table
@@ -25,7 +25,7 @@ from index.expiry import complete_expiry
 from index.gaps import explain
 from index.ledger_anchor import restore_anchor, stored_anchors
 from index.rebuild_manifests import ManifestStep
-from index.rebuild_registry import RegistryStep, may_forbid
+from index.rebuild_registry import RegistryStep, adopt_camera, may_forbid
 from index.rebuild_scan import ScanStep
 from index.registry import Registry
 from index.restoring import Progress, end_progress, progress_of, put_progress

@@ -9,13 +9,14 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from index.cameras import adopt_camera, camera_document, camera_from
+from index.cameras import Camera, camera_document, camera_from
 from index.classdays import restore_class_days
-from index.environment import Environment, WriteTxn
+from index.environment import Environment, Table, WriteTxn
 from index.holds import restore_holds
 from index.minima import restore_raises
 from index.registry import PREFIX, DocumentName, Fields, Registry, decode, lift_number, parse_object_key
 from index.restoring import Progress, put_progress
+from index.rows import CAMERA
 from index.sites import site_from
 from index.writes import note_first
 from vault.errors import Damaged, NotFound, UsageError
@@ -23,6 +24,16 @@ from vault.store.interface import ObjectStore
 
 _MAX_DOCUMENT_BYTES = 64 * 1024
 _DOCUMENT = re.compile(r"registry/([^/]+)/[^/]+/[^/]+\.json")
+
+
+def adopt_camera(txn: WriteTxn, camera: Camera) -> None:
+    """Find the camera by its id and never give its number again; for a document that is in the registry already.
+
+    Of several cameras of one id the last one adopted is found, but one that was removed takes the id from none.
+    """
+    if not camera.is_removed or txn.get(Table.NAMES, camera.id.encode()) is None:
+        txn.put(Table.NAMES, camera.id.encode(), CAMERA.pack(camera.number))
+    lift_number(txn, "cameras", camera.number)
 
 
 def _cameras(txn: WriteTxn, documents: Sequence[Fields]) -> None:

@@ -18,12 +18,14 @@ from index.deeds import change
 from index.environment import Environment, ReadTxn, Table, WriteTxn
 from index.kinds import KINDS
 from index.outbox import actor_here, record
+from index.stays import stays_before
 from vault.errors import Damaged, StoreError, UsageError
 from vault.store.interface import ObjectStore
 
-FORMAT: Final = 2
-_READABLE: Final = (1, 2)
-"""Format 2 has fields of sites and cameras that a program of format 1 would drop at the next change."""
+FORMAT: Final = 3
+_READABLE: Final = (1, 2, 3)
+"""Formats 2 and 3 have fields of sites and cameras that an older program would drop at the next change."""
+_STAYS_FORMAT: Final = 3
 PREFIX: Final = "registry/"
 Fields = dict[str, Any]
 
@@ -80,6 +82,8 @@ def decode(raw: bytes, where: str) -> tuple[DocumentName, int, Fields]:
             raise ValueError("not a format we know")
         name = DocumentName(str(whole["kind"]), str(whole["name"]))
         parse_object_key(name.object_key(version))
+        if name.kind == "cameras" and whole["format"] < _STAYS_FORMAT:
+            fields["stays"] = stays_before(fields, int(whole["changed_us"]))
     except (ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
         raise Damaged(f"{where[:160]}: is not a registry document that this program can read") from error
     return name, version, fields

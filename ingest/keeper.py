@@ -369,9 +369,18 @@ class Keeper:
 
 def _recorded_part(camera: Camera) -> Camera:
     """The camera without what recording does not depend on: a change of that must not begin it anew. What its site and its days
-    demand is in `Wanted.keep`; when it first recorded is our own note, and what is announced is no change yet."""
+    demand is in `Wanted.keep`; when it first recorded and where it stood are our own notes, and what is announced is no change yet."""
     return replace(
-        camera, site="", name="", gb_code="", interconnect="", approval_ref="", days=0, first_record_us=None, lowering=None
+        camera,
+        site="",
+        name="",
+        gb_code="",
+        interconnect="",
+        approval_ref="",
+        days=0,
+        first_record_us=None,
+        lowering=None,
+        stays=(),
     )
 
 

@@ -9,6 +9,7 @@ from access.export.taking import Piece
 from access.package.custody import Missing, Source, TakenCamera
 from index.cameras import Camera
 from index.sites import Site
+from index.stays import sites_in
 from index.timeline import View
 from vault.timebase import Interval
 
@@ -19,8 +20,8 @@ NOT_CLOSED = "not closed yet"
 """Of footage that was still being recorded when its turn came: no hash stands for it yet."""
 
 
-def taken_camera(camera: Camera, site: Site | None, asked: Interval, pieces: Sequence[Piece], view: View) -> TakenCamera:
-    """`pieces` in order; `view`: of the range asked for, as it is now."""
+def taken_camera(camera: Camera, sites: Sequence[Site], asked: Interval, pieces: Sequence[Piece], view: View) -> TakenCamera:
+    """`sites`: all there are; `pieces` in order; `view`: of the range asked for, as it is now."""
     files = tuple(item for piece in pieces for item in piece.files)
     offsets = [offset for piece in pieces for offset in piece.offsets_us]
     missing = [Missing(Interval(gap.start_us, gap.end_us), gap.reason) for gap in view.gaps]
@@ -30,6 +31,7 @@ def taken_camera(camera: Camera, site: Site | None, asked: Interval, pieces: Seq
     begins_us = min((span.start_us for span in known), default=asked.end_us)
     if asked.start_us < begins_us:
         missing.append(Missing(Interval(asked.start_us, begins_us), BEFORE))
+    stood, names = sites_in(camera.stays, asked), {site.id: site.name for site in sites}
     taken = held = None
     if files:
         taken = Interval(min(item.shown.start_us for item in files), max(item.shown.end_us for item in files))
@@ -38,8 +40,8 @@ def taken_camera(camera: Camera, site: Site | None, asked: Interval, pieces: Seq
         number=camera.number,
         id=camera.id,
         name=camera.name,
-        site=camera.site,
-        site_name=site.name if site else "",
+        site=", ".join(stood),
+        site_name=", ".join(filter(None, (names.get(site) for site in stood))),
         gb_code=camera.gb_code,
         clock_offset_us=round(statistics.median(offsets)) if offsets else None,
         asked=asked,

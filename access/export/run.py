@@ -219,8 +219,8 @@ class Run:
         view = Footage(self.node.environment, self.node.spool, self.node.store, self.node.clock).view(
             camera.number, wish.interval
         )
-        site = next((site for site in self.node.sites.list() if site.id == camera.site), None)
-        return taken_camera(camera, site, wish.interval, pieces, view), [one for piece in pieces for one in piece.thumbnails]
+        taken = taken_camera(camera, self.node.sites.list(), wish.interval, pieces, view)
+        return taken, [one for piece in pieces for one in piece.thumbnails]
 
     def _is_kept(self, builder: PackageBuilder, piece: Piece) -> bool:
         """Whether what a run before this one took is still, byte for byte, what it wrote."""

@@ -87,7 +87,7 @@ def _scope(
     lost = [f"#{number}" for number in item.cameras if registry.fields(txn, camera_document(number)) is None]
     if lost:
         yield _finding(Severity.ERROR, called, f"names cameras that are not there: {', '.join(lost[:10])}")
-    # Nobody's footage is let out by a site that was removed: no camera is of it.
+    # It still lets out what cameras recorded while they stood there, but whoever reads the grant finds no such site.
     gone = [site for site in item.sites if site_of(txn, registry, site) is None]
     if gone and not isinstance(item, Application) and item.revoked is None:
         yield _finding(Severity.WARNING, called, f"names sites that were removed: {', '.join(gone[:10])}")

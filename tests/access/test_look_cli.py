@@ -36,7 +36,7 @@ from vault.grant import Action
 from vault.ids import CameraNumber
 from vault.ledger.entry import Entry
 from vault.ledger.message import entry_messages
-from vault.timebase import MAX_US, US, Interval, format_us
+from vault.timebase import MAX_US, US, Interval, format_local, format_us
 
 FRAME_US = 40_000
 FIELDS = {
@@ -193,6 +193,40 @@ def test_a_unit_s_user_signs_in_and_gets_what_the_grant_says(
     assert asked.body["authority"][0] == "grant 1"  # type: ignore[index]
     assert "finding: no camera shows its viewing room" in asked.body["authority"]  # type: ignore[operator]
     assert done.body["held_start_us"] == START_US + 25 * FRAME_US
+
+
+@pytest.mark.usefixtures("unit")
+def test_a_grant_of_a_site_lets_out_what_was_recorded_while_the_camera_stood_there(
+    run: Run, data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grant = ("--why", "a test", "--action", "view", "--by", "first officer")
+    assert run("site", "add", "gate", "--category", "other") == 0
+    assert run("grant", "revoke", "1", "--by", "first officer") == 0
+    assert run("grant", "add", "road", "--site", "gate", *grant) == 0
+    monkeypatch.setenv("STREAMVAULT_PASSWORD", PASSWORD)
+    as_li = ["--as", "li", *said("person", "staff-number"), "--json"]
+    target = tmp_path / "clip.mp4"
+    assert run(*clip(target, 50, 99), *as_li) == 4
+    assert "no grant of camera cam-1" in capsys.readouterr().err
+    assert run("camera", "set", "cam-1", "--site", "gate", "--since", at(50)) == 0
+    assert run("camera", "show", "cam-1", "--json") == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed[printed.index("{") :])["stays"] == [
+        {"site": "default", "from": None}, {"site": "gate", "from": at(50)},
+    ]  # fmt: skip
+    assert run("camera", "show", "cam-1") == 0
+    assert f"default, gate since {format_local(START_US + 50 * FRAME_US)}" in capsys.readouterr().out
+    for first, last in ((10, 37), (49, 99)):
+        assert run(*clip(target, first, last), *as_li) == 4
+        assert f"from {format_local(START_US + 50 * FRAME_US)} on, while the camera stood" in capsys.readouterr().err
+    assert run(*clip(target, 50, 99), *as_li) == 0
+    assert json.loads(capsys.readouterr().out)["held"]["start"] == at(50)
+    # What it recorded there stays granted when it stands elsewhere again.
+    assert run("camera", "set", "cam-1", "--site", "default") == 0
+    assert run(*clip(tmp_path / "again.mp4", 50, 99), *as_li) == 0
+    with opened(data_path) as node:
+        moves = [entry for entry in node.ledger.entries() if "stays" in str(entry.body.get("changed"))]
+        assert [stay["site"] for stay in moves[-1].body["changed"]["stays"][1]] == ["default", "gate", "default"]  # type: ignore[index, call-overload, union-attr]
 
 
 @pytest.mark.usefixtures("unit")
