@@ -30,7 +30,7 @@ ENGINES = {
     "prometheus_client": {"ingest/metrics.py"},
     "pyarrow": {"retention/parquet.py"},
     "matplotlib": {"retention/chart.py"},
-    "jinja2": {"retention/inspect_page.py", "access/register_page.py", "access/package/report.py"},
+    "jinja2": {"retention/printed.py"},
     "av": {"access/decode.py", "ingest/libavchild.py", "ingest/simulate/encode.py"},
 }
 

@@ -9,18 +9,17 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from importlib.resources import files
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from access.package.custody import Custody, Source, TakenCamera
 from access.package.report_words import LABELS, MISSING
 from access.register_words import PURPOSES, authority
-from retention.inspect_words import Words, reason
+from retention.inspect_words import reason
 from retention.inspection import length_text, seconds_text
+from retention.printed import render, said
 from vault.errors import UsageError
 
 MAX_SOURCES: Final = 120
@@ -30,8 +29,6 @@ MAX_THUMBNAILS: Final = 200
 MAX_JPEG_BYTES: Final = 256 * 1024
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SAID = Markup('<span lang="zh-CN">{}</span> <span lang="en">{}</span>')
-_ONCE = Markup('<span lang="en">{}</span>')
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +53,19 @@ def page(custody: Custody, thumbnails: Sequence[Thumbnail]) -> bytes:
     """The page in Chinese and English, UTF-8."""
     zone = _zone(custody.zone)
 
-    def said(words: Words) -> Markup:
-        return _ONCE.format(words.en) if words.zh == words.en else _SAID.format(words.zh, words.en)
-
     def moment(at_us: int) -> str:
         return (_EPOCH + timedelta(microseconds=at_us)).astimezone(zone).isoformat(sep=" ", timespec="milliseconds")
 
     def why(text: str) -> Markup:
         return said(MISSING.get(text) or reason(text))
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals.update(
-        {
-            "t": lambda name: said(LABELS[name]), "said": said, "moment": moment, "why": why, "length": length_text,
-            "seconds": seconds_text, "authority": authority, "sources": _listed, "max_missing": MAX_MISSING,
-        }
-    )  # fmt: skip
-    template = environment.from_string((files("access.package") / "report_page.html").read_text(encoding="utf-8"))
     pictures = sorted(thumbnails, key=lambda picture: (picture.camera, picture.at_us))[:MAX_THUMBNAILS]
     by_camera = {camera.number: [one for one in pictures if one.camera == camera.number] for camera in custody.cameras}
-    return template.render(
-        custody=custody, said_by=custody.said, purpose=PURPOSES[custody.said.purpose], pictures=by_camera
+    return render(
+        "access/package/report_page.html", LABELS, "both",
+        custody=custody, said_by=custody.said, purpose=PURPOSES[custody.said.purpose], pictures=by_camera, said=said,
+        moment=moment, why=why, authority=authority, length=length_text, seconds=seconds_text, sources=_listed,
+        max_missing=MAX_MISSING,
     ).encode()  # fmt: skip
 
 
