@@ -17,7 +17,6 @@ from vault.ids import CameraNumber, SegmentKey
 from vault.timebase import US
 
 DAY_US = 86_400 * US
-GRACE_DAYS = 7
 """An object without a row is left alone this long: somebody may still be at it."""
 
 MOST_TO_GO = Fraction(2, 100)

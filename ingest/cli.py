@@ -45,9 +45,6 @@ def bitrate(text: str) -> int:
         raise UsageError(f"{text[:20]!r} is not a bit rate: write 4M, 512k or bits a second") from None
 
 
-_LEVELS = click.Choice(["debug", "info", "warning", "error"])
-
-
 @camera.command("probe")
 @click.argument("url")
 @click.option(

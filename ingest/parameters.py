@@ -21,17 +21,6 @@ _H264_ORDER = {7: 0, 13: 1, 8: 2}
 _H265_ORDER = {32: 0, 33: 1, 34: 2}
 
 
-def nal_units(unit: bytes | bytearray | memoryview) -> Iterator[bytes]:
-    """The NAL units of a sample (each behind 4 bytes of length), as copies. Stops quietly at a length that does not fit."""
-    at, end = 0, len(unit)
-    while at + 4 < end:
-        size = int.from_bytes(unit[at : at + 4], "big")
-        if size == 0 or at + 4 + size > end:
-            return
-        yield bytes(unit[at + 4 : at + 4 + size])
-        at += 4 + size
-
-
 def parameter_nal_units(codec: Codec, unit: bytes | bytearray | memoryview) -> Iterator[bytes]:
     """Only the parameter sets of a sample; other NAL units are stepped over without a copy."""
     at, end = 0, len(unit)

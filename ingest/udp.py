@@ -86,7 +86,6 @@ class UdpTrack:
         self._shown = shown
         self._report_to: tuple[str, int] | None = None
         self._told = False
-        self.strangers = 0
 
     @property
     def buffer_bytes(self) -> int:
@@ -118,7 +117,6 @@ class UdpTrack:
                 if got is None:
                     break
                 if got.address[0] != self._host and not self._admits(got.address[0], got.size_bytes):
-                    self.strangers += 1
                     continue
                 count += got.size_bytes
                 if self._muxed:

@@ -54,7 +54,6 @@ class Deleted:
 
     segments: int = 0
     size_bytes: int = 0
-    batches: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     spared: int = 0
     waiting: int = 0
@@ -166,7 +165,6 @@ class Deleter:
             self._catalog.erase([row.key for row, _ in gone])
             for row, _ in gone:
                 self._aside.pop(row.key, None)
-        done.batches += 1
         done.segments += len(gone)
         done.size_bytes += sum(row.size_bytes for row, _ in gone)
         seconds = len(now) / self._per_second if self._per_second else 0.0

@@ -121,11 +121,10 @@ _SHEETS: Final[Mapping[str, tuple[tuple[str, ...], Callable[[Report], Iterator[t
     "day": (DAY_COLUMNS, day_rows),
     "gap": (GAP_COLUMNS, gap_rows),
 }
-SHEETS: Final = tuple(_SHEETS)
 
 
 def as_csv(report: Report, sheet: str) -> bytes:
-    """One of `SHEETS` as a file for spreadsheets, no cell of which is a formula."""
+    """One of these sheets as a file for spreadsheets, no cell of which is a formula."""
     columns, rows = _SHEETS[sheet]
     return write_rows(columns, ([str(cell) for cell in row] for row in rows(report)))
 

@@ -13,8 +13,6 @@ from blake3 import blake3
 
 from vault.files import store_error, write_all
 
-DIGEST_BYTES = 32
-
 _BUFFER_BYTES = 512 * 1024
 """30 MB from page cache on a 2-core machine, 2026-11-22, CPU per file: 64 KB 10.4 ms, 256 KB 9.5, 512 KB 9.0, 1 MB 8.7,
 `update_mmap` 8.7 (benchmarks/bench_hash.py). The buffer wins over mmap all the same: a bad sector under a mapping is

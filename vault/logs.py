@@ -29,10 +29,6 @@ class Log:
         """`name`: the module's `__name__`."""
         self._logger = logging.getLogger(name)
 
-    def debug(self, message: str, /, **fields: object) -> None:
-        """Of use when searching for a fault only."""
-        self._emit(logging.DEBUG, message, fields)
-
     def info(self, message: str, /, **fields: object) -> None:
         """The normal course of things, a few lines an hour and camera at most."""
         self._emit(logging.INFO, message, fields)

@@ -79,10 +79,6 @@ class People:
         """By id; those removed only on request."""
         return [user for user in self._all(USERS, user_from) if removed or user.removed_us is None]
 
-    def users_of(self, unit_id: str) -> list[User]:
-        """By id, those that were not removed."""
-        return [user for user in self.users() if user.unit == unit_id]
-
     def applications(self) -> list[Application]:
         """All there ever were, by number."""
         return self._all(APPLICATIONS, application_from)

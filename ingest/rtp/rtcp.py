@@ -70,12 +70,6 @@ def utc_us_of_ntp(ntp: int) -> int | None:
     return (seconds - _NTP_UNIX_SECONDS) * 1_000_000 + (fraction * 1_000_000 + (1 << 31) >> 32)
 
 
-def ntp_of_utc_us(utc_us: int) -> int:
-    """UTC µs to a 64-bit NTP time, its era left out."""
-    seconds, rest = divmod(utc_us, 1_000_000)
-    return ((seconds + _NTP_UNIX_SECONDS) % _ERA_SECONDS) << 32 | (rest << 32) // 1_000_000
-
-
 def parse_compound(data: bytes) -> list[SenderReport | Goodbye | CanonicalName]:
     """What we use of a compound packet (RFC 3550 §6.1): it ends at the first packet whose length or version is wrong.
 

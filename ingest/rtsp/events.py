@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ingest.rtsp.sdp import Description, Media
-from ingest.rtsp.transport import TrackStart, Transport
+from ingest.rtsp.transport import Transport
 from ingest.rtsp.urls import RtspUrl
 from vault.errors import SourceError
 
@@ -36,10 +36,7 @@ class NeedUdpPorts:
 
 @dataclass(frozen=True, slots=True)
 class SetupDone:
-    """A track is set up. Over UDP packets come from `transport.server_port` of the host we are connected to.
-
-    `transport.source` may name another host; whether to take packets from there is for the caller to decide.
-    """
+    """A track is set up. Over UDP packets come from `transport.server_port` of the host we are connected to."""
 
     track: Track
     transport: Transport
@@ -55,10 +52,7 @@ class TrackSkipped:
 
 @dataclass(frozen=True, slots=True)
 class Playing:
-    """Media flows from now on (it may have begun before). `starts` has one entry per track, by its index."""
-
-    starts: tuple[TrackStart, ...]
-    range: str
+    """Media flows from now on (it may have begun before)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ingest.rtsp.formats import why_not_recorded
 from ingest.rtsp.message import Response
 from ingest.rtsp.sdp import Media, parse_sdp
 from ingest.rtsp.sessions import Sessions
-from ingest.rtsp.transport import TrackStart, Transport, parse_rtp_info, parse_transport
+from ingest.rtsp.transport import Transport, parse_transport
 from ingest.rtsp.urls import base_url, control_urls, is_absolute, shown_url
 from vault.errors import SourceDenied, SourceError, SourceRefused
 
@@ -63,8 +63,6 @@ class Handshake:
         self._tries: deque[tuple[str, str]] = deque()
         self._at_track = 0
         self._set_up: dict[int, str] = {}
-        self._starts: list[TrackStart] = []
-        self._range = ""
         self._plays_due = 0
 
     def begin(self) -> None:
@@ -105,7 +103,6 @@ class Handshake:
         # Tracks hang on the session's own control when that is a URL (RFC 2326 §C.1.1); a relative one names the aggregate only.
         under = self.aggregate if is_absolute(description.control) else base
         self.tracks = tuple(Track(at, item, control_urls(under, item.control)) for at, item in enumerate(media))
-        self._starts = [TrackStart()] * len(media)
         self._events.append(Described(description, self.tracks))
         self._set_up_from(0)
 
@@ -203,12 +200,7 @@ class Handshake:
             return
         if not ok:
             raise refusal(sent, response)
-        urls = [self._set_up.get(track.index, "") for track in self.tracks]
-        for at, start in enumerate(parse_rtp_info(response.headers.all("rtp-info"), urls)):
-            if start != TrackStart():
-                self._starts[at] = start
-        self._range = self._range or response.headers.get("range")[:200]
         self._plays_due -= 1
         if self._plays_due == 0:
             self.done = True
-            self._events.append(Playing(tuple(self._starts), self._range))
+            self._events.append(Playing())

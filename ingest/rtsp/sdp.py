@@ -90,7 +90,6 @@ class Media:
     index: int
     kind: str
     port: int
-    port_count: int
     proto: str
     formats: tuple[Format, ...]
     connection: Connection | None
@@ -224,9 +223,8 @@ def _media(index: int, section: _Section, inherited: Connection | None) -> Media
     words = section.media_line.split()
     if not words:
         return None
-    port_text, _, count_text = (words[1] if len(words) > 1 else "0").partition("/")
+    port_text, _, _ = (words[1] if len(words) > 1 else "0").partition("/")
     port = int(port_text) if _NUMBER.fullmatch(port_text) and int(port_text) <= 65535 else 0
-    count = int(count_text) if _NUMBER.fullmatch(count_text) and 1 <= int(count_text) <= 64 else 1
     types = [int(word) for word in words[3 : 3 + MAX_FORMATS] if _NUMBER.fullmatch(word) and int(word) <= 127]
     if not types:
         # An m= line without a usable type is still worth keeping when an rtpmap names one.
@@ -236,7 +234,6 @@ def _media(index: int, section: _Section, inherited: Connection | None) -> Media
         index=index,
         kind=words[0].lower()[:32],
         port=port,
-        port_count=count,
         proto=words[2].upper()[:64] if len(words) > 2 else "",
         formats=formats,
         connection=section.connection or inherited,

@@ -54,7 +54,6 @@ class Listener:
         self._home = home
         self._stage: Stage | None = None
         self._started = False
-        self._starts_us: int | None = None
         self._tamper: Tamper | None = None
         self._held = b""
         self._channels: Channels = ()
@@ -110,7 +109,6 @@ class Listener:
             self._tamper = Tamper(shown.of(number), random.Random(camera * 1_000_003 + number))
         self._stage = stage
         self._started = False
-        self._starts_us = None
         self._channels = tuple(self._channel(track) for track in range(len(shown.tracks)))
         feed = stage.open(now_us)
         feed.join()

@@ -7,7 +7,6 @@ A camera encodes only while somebody plays it. Serving is `ingest.simulate.serve
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -212,14 +211,3 @@ def _camera(number: int, spec: LiveSpec, options: LiveOptions, clock: Clock) -> 
     if log is not None:
         stage.on_volley = lambda volley, wall_us: record(camera, camera.connections, volley, wall_us)
     return camera
-
-
-def run_live_cameras(options: LiveOptions, stop: threading.Event, started: Callable[[Simulator], None] | None = None) -> None:
-    """Serve until `stop` is set (the caller sets it on SIGTERM); `started` is called once the port is open."""
-    simulator = start_live(options)
-    try:
-        if started is not None:
-            started(simulator)
-        stop.wait()
-    finally:
-        simulator.stop()

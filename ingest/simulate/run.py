@@ -182,10 +182,6 @@ class Simulator:
             raise UsageError("what was sent is kept only with log_units")
         return list(log)
 
-    def sent_nal_hashes(self, camera: int) -> list[bytes]:
-        """BLAKE3 of each NAL unit of the picture track, in sending order."""
-        return [digest for unit in self.sent(camera) if unit.track == 0 for digest in unit.digests]
-
     def connections(self, camera: int) -> int:
         """How often the camera was told to PLAY."""
         return self._cameras[camera].connections

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import subprocess
-import threading
 import time
 from pathlib import Path
 
@@ -12,9 +11,7 @@ import av
 import pytest
 
 from ingest.simulate.glyphs import read_clock
-from ingest.simulate.live import DEMO, LiveFeed, LiveOptions, LiveSpec, live_tracks, run_live_cameras, start_live
-from ingest.simulate.run import Simulator
-from tests.support.simulate import Client
+from ingest.simulate.live import DEMO, LiveFeed, LiveOptions, LiveSpec, live_tracks, start_live
 from tests.support.tools import need
 from vault.errors import UsageError
 from vault.media import Codec
@@ -89,19 +86,6 @@ def test_a_recording_by_ffmpeg_has_a_running_clock(camera: int, transport: str, 
     assert clocks[0] is not None
     assert before_us - 1000 <= clocks[0] <= time.time_ns() // 1000
     assert any(unit.key for unit in sent)
-
-
-def test_run_serves_until_it_is_told_to_stop() -> None:
-    stop = threading.Event()
-    heard: list[int] = []
-
-    def started(simulator: Simulator) -> None:
-        with Client(simulator.url(1)) as client:
-            heard.append(client.ask("DESCRIBE").status)
-        stop.set()
-
-    run_live_cameras(LiveOptions(cameras=(LiveSpec("cam-1", width=160, height=96),)), stop, started)
-    assert heard == [200]
 
 
 def test_no_cameras_is_a_usage_error() -> None:

@@ -14,7 +14,6 @@ from vault.segment.bits import BitReader, unescape
 from vault.segment.params import (
     aac_params,
     is_parameter_set,
-    is_sync,
     is_vcl,
     nal_type,
     parse_aac,
@@ -149,12 +148,9 @@ def test_kinds_of_nal_units() -> None:
         for unit in units:
             kinds = [nal_type(codec, nal) for nal in unit.nals]
             assert any(is_vcl(codec, kind) for kind in kinds)
-            assert any(is_sync(codec, kind) for kind in kinds) == unit.key
             assert {nal for nal, kind in zip(unit.nals, kinds, strict=True) if is_parameter_set(codec, kind)} <= sets
     assert not is_vcl(Codec.H264, 6)
     assert not is_vcl(Codec.H265, 35)
-    # Row at the border: 15 and 22 are reserved, BLA_W_LP is 16 and CRA is 21.
-    assert [is_sync(Codec.H265, kind) for kind in (15, 16, 21, 22)] == [False, True, True, False]
 
 
 def test_emulation_prevention_is_removed() -> None:

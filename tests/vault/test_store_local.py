@@ -38,7 +38,6 @@ class TestLinked(LocalContract):
 
     def test_a_put_file_is_a_link_and_private(self, store: LocalStore, inbox: Path) -> None:
         (inbox / "a").write_bytes(b"1")
-        assert store.links_from(inbox)
         store.put_file(KEY, inbox / "a")
         assert (store.root / KEY).stat().st_ino == (inbox / "a").stat().st_ino
 
@@ -50,7 +49,6 @@ class TestCopied(LocalContract):
 
     def test_a_put_file_is_a_copy_of_private_mode(self, store: LocalStore, inbox: Path) -> None:
         (inbox / "a").write_bytes(b"1")
-        assert not store.links_from(inbox)
         store.put_file(KEY, inbox / "a")
         assert (store.root / KEY).stat().st_ino != (inbox / "a").stat().st_ino
         assert (store.root / KEY).stat().st_mode & 0o777 == 0o600
@@ -63,9 +61,6 @@ class TestOverFileSystems(LocalContract):
     def inbox(self, tmp_path: Path) -> Iterator[Path]:
         with other_file_system(tmp_path) as folder:
             yield folder
-
-    def test_it_is_known_from_the_start_that_nothing_can_be_linked(self, store: LocalStore, inbox: Path) -> None:
-        assert not store.links_from(inbox)
 
 
 @pytest.fixture
@@ -258,11 +253,3 @@ def test_a_temporary_file_of_a_living_process_is_no_leftover(store: LocalStore) 
         LocalStore(store.root).close()
         assert path.exists()
     assert not path.exists()
-
-
-def test_a_probe_of_a_killed_process_is_dropped_from_the_spool_and_nothing_else(store: LocalStore, tmp_path: Path) -> None:
-    (tmp_path / "spool").mkdir()
-    for name in (".put-1-1-0-abcdef01", ".hidden", "c0000009901"):
-        (tmp_path / "spool" / name).touch()
-    assert store.links_from(tmp_path / "spool")
-    assert sorted(os.listdir(tmp_path / "spool")) == [".hidden", "c0000009901"]

@@ -72,11 +72,6 @@ def is_vcl(codec: Codec, kind: int) -> bool:
     return kind < 32 if codec is Codec.H265 else 1 <= kind <= 5
 
 
-def is_sync(codec: Codec, kind: int) -> bool:
-    """A random access point: IDR in H.264, IRAP (BLA, IDR and CRA) in H.265."""
-    return 16 <= kind <= 21 if codec is Codec.H265 else kind == 5
-
-
 def sorted_sets(codec: Codec, sets: Sequence[bytes]) -> tuple[bytes, ...]:
     """Parameter sets in the order VPS, SPS, PPS, each literal one once. Raises Damaged where one is missing, too long or too many."""
     order = _SET_ORDER[codec]

@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.serialization import (
 from vault.errors import Damaged
 
 KEY_BYTES: Final = 32
-SIGNATURE_BYTES: Final = 64
 MAX_PEM_BYTES: Final = 4096
 
 

@@ -54,8 +54,8 @@ class LocalStore:
             raise store_error(f"opening the store {root} (is its file system mounted?)", error) from error
         try:
             make_folder(root / ".tmp")
-            self._drop_leftovers(root / ".tmp")
-            self._links = hard_links and self._can_link(root / ".tmp")
+            self._drop_leftovers()
+            self._links = hard_links and self._can_link()
         except OSError as error:
             self.close()
             raise store_error(f"opening the store {root}", error) from error
@@ -64,14 +64,6 @@ class LocalStore:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-
-    def links_from(self, folder: Path) -> bool:
-        """Whether files of this folder are put by a hard link, found out by making one. Raises StoreError."""
-        try:
-            self._drop_leftovers(folder)
-            return self._links and self._can_link(folder)
-        except OSError as error:
-            raise store_error(f"trying a hard link from {folder} into the store {self.root}", error) from error
 
     @property
     def at_once(self) -> int:
@@ -300,10 +292,10 @@ class LocalStore:
         raise StoreMoved(f"the store {self.root} is another folder than when it was opened; was its file system unmounted?")
 
     @contextlib.contextmanager
-    def _temporary(self, folder: Path | None = None) -> Iterator[tuple[int, Path]]:
+    def _temporary(self) -> Iterator[tuple[int, Path]]:
         """A new file under a temporary name, locked so that nobody takes it for a leftover; the name is gone afterwards."""
         name = f"{_TEMPORARY}{os.getpid()}-{threading.get_native_id()}-{next(self._serial)}-{os.urandom(4).hex()}"
-        path = (folder or self.root / ".tmp") / name
+        path = self.root / ".tmp" / name
         with self._alone():
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -324,9 +316,9 @@ class LocalStore:
         finally:
             os.close(fd)
 
-    def _drop_leftovers(self, folder: Path) -> None:
+    def _drop_leftovers(self) -> None:
         """Remove temporary files whose maker is dead: the kernel has let go of its lock."""
-        with self._alone(), os.scandir(folder) as entries:
+        with self._alone(), os.scandir(self.root / ".tmp") as entries:
             for entry in entries:
                 if not entry.name.startswith(_TEMPORARY):
                     continue
@@ -338,10 +330,9 @@ class LocalStore:
                     finally:
                         os.close(fd)
 
-    def _can_link(self, folder: Path) -> bool:
-        """Whether a file of this folder can be linked into the store, found out by doing it: one file system may be mounted
-        in two places, and then its number is the same and the link fails."""
-        with self._temporary(folder) as (_, probe):
+    def _can_link(self) -> bool:
+        """Whether the store's file system has hard links, found out by making one."""
+        with self._temporary() as (_, probe):
             linked = self.root / ".tmp" / f"{probe.name}-link"
             try:
                 os.link(probe, linked)
