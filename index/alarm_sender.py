@@ -14,7 +14,6 @@ from typing import Protocol
 
 from index.alarms import AlarmEvent, Alarms
 from vault.config import Config
-from vault.errors import StreamvaultError
 from vault.logs import Log
 from vault.syslog import Priority, SyslogAddress, SyslogMessage, SyslogSender
 from vault.timebase import format_us
@@ -141,6 +140,5 @@ class AlarmSender:
                 wait, backoff = LOOK_SECONDS, 0.0
             except Exception as error:  # the next round repeats it; a thread that is gone tells nobody
                 wait = backoff = min(LAST_BACKOFF_SECONDS, max(LOOK_SECONDS, backoff * 2))
-                trace = None if isinstance(error, StreamvaultError) else error
-                log.warning("alarm not told", receiver=name, error=str(error), again_in_s=round(wait), trace=trace)
+                log.warning("alarm not told", receiver=name, error=error, again_in_s=round(wait))
         self._to[name].close()

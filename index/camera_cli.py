@@ -315,9 +315,9 @@ def _address(split: Any) -> str:
 
 def _live(node: Node, now_us: int, cameras: Sequence[Camera]) -> dict[int, LiveState]:
     """What a running recorder says, by camera number; one that should record and is not known to it yet is starting."""
-    from index.status import LiveState, read_status
+    from index.status import STATUS_FILE, LiveState, read_status
 
-    said = read_status(node.folder.run / "status.json", now_us)
+    said = read_status(node.folder.run / STATUS_FILE, now_us)
     if said is None:
         return {}
     return {item.number: LiveState() for item in cameras if item.records} | said

@@ -255,8 +255,7 @@ class Forwarder:
                 wait, backoff = 0.0 if self.run_once() else LOOK_SECONDS, 0.0
             except Exception as error:  # the next round repeats it; a thread that is gone forwards nothing
                 wait = backoff = min(LAST_BACKOFF_SECONDS, max(LOOK_SECONDS, backoff * 2))
-                trace = None if isinstance(error, StreamvaultError) else error
-                log.warning("ledger not forwarded", error=str(error), again_in_s=round(wait), trace=trace)
+                log.warning("ledger not forwarded", error=error, again_in_s=round(wait))
         if not backoff:
             # What the recorder's end was told with.
             with suppress(StreamvaultError):

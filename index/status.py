@@ -11,6 +11,9 @@ from pathlib import Path
 
 from vault.timebase import US
 
+STATUS_FILE = "status.json"
+"""In the data folder's `run`."""
+
 FRESH_US = 5 * US
 MAX_BYTES = 64 * 1024 * 1024
 

@@ -18,7 +18,7 @@ from index.rows import NewRow, Place
 from ingest.closer import Keep
 from vault.clock import Clock
 from vault.config import Config
-from vault.errors import NotFound, StreamvaultError
+from vault.errors import NotFound
 from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.logs import Log
@@ -73,8 +73,7 @@ class Adopter:
             except NotFound:
                 continue
             except Exception as error:  # one odd file must not keep the others out
-                trace = None if isinstance(error, StreamvaultError) else error
-                log.error("spool file not adopted, kept as it is", key=key.object_key, error=str(error), trace=trace)
+                log.error("spool file not adopted, kept as it is", key=key.object_key, error=error)
                 done.failed.append(key)
                 continue
             if row is not None:

@@ -14,7 +14,7 @@ from index.ledger_anchor import anchor, keep_anchor, keep_succession, object_key
 from index.node import Node
 from index.register import Register
 from index.visits import Visits
-from vault.errors import Damaged, NotFound, Refused, StreamvaultError
+from vault.errors import Damaged, NotFound, Refused
 from vault.ledger.checkpoint import SignedCheckpoint
 from vault.logs import Log
 from vault.timebase import US
@@ -84,7 +84,7 @@ class Bookkeeper:
             self._said = ""
         except Exception as error:  # the next round repeats it; a thread that is gone repeats nothing
             if str(error) != self._said:
-                log.error("ledger waits", error=str(error), trace=None if isinstance(error, StreamvaultError) else error)
+                log.error("ledger waits", error=error)
             self._said = str(error)
 
     def run_once(self) -> None:

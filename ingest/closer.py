@@ -157,8 +157,7 @@ class Closer:
             duty()
         except Exception as error:  # every step is repeated by the next cycle; a thread that is gone repeats nothing
             waiting = len(self._sealed) + len(self._durable) + len(self._headed) + len(self._rows)
-            trace = None if isinstance(error, StreamvaultError) else error
-            log.error("segments not committed yet", segments=waiting, error=str(error), trace=trace)
+            log.error("segments not committed yet", segments=waiting, error=error)
 
     def _raise_epochs(self) -> None:
         with self._lock:
@@ -256,8 +255,7 @@ class Closer:
 
     def _give_up(self, file: OpenFile, error: Exception) -> None:
         """Leave the file for recovery, which takes it as it is once the camera has a new epoch."""
-        trace = None if isinstance(error, StreamvaultError) else error
-        log.error("segment not closed, left for recovery", camera=file.camera, error=str(error), trace=trace)
+        log.error("segment not closed, left for recovery", camera=file.camera, error=error)
         file.drop()
         self._failed(file.camera, file.opened.head.key.epoch, error)
 

@@ -195,8 +195,7 @@ class Keeper:
                 self._watch_room()
                 self.guard.look()
             except Exception as error:  # what is left of the tasks is repeated; a thread that is gone repeats nothing
-                trace = None if isinstance(error, StreamvaultError) else error
-                log.error("index duty not done yet", tasks=len(tasks), error=str(error), trace=trace)
+                log.error("index duty not done yet", tasks=len(tasks), error=error)
                 last_tries -= self._stop.wait(REFRESH_SECONDS)
 
     def _gather(self, tasks: deque[_Task]) -> None:
@@ -232,8 +231,7 @@ class Keeper:
                 tasks.popleft()
 
     def _give_up(self, task: _Task, error: Exception) -> None:
-        trace = None if isinstance(error, StreamvaultError) else error
-        log.error("index duty given up", duty=type(task).__name__.strip("_").lower(), error=str(error), trace=trace)
+        log.error("index duty given up", duty=type(task).__name__.strip("_").lower(), error=error)
         if isinstance(task, _Take):
             self.refused.put((task.wanted.camera.number, str(error)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 from index.manifests import Manifests
-from vault.errors import StreamvaultError
 from vault.logs import Log
 from vault.timebase import US
 
@@ -55,5 +54,4 @@ class Lister:
 
 
 def _tell(error: Exception) -> None:
-    trace = None if isinstance(error, StreamvaultError) else error
-    log.warning("manifests wait", error=str(error), trace=trace)
+    log.warning("manifests wait", error=error)

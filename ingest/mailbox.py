@@ -101,7 +101,7 @@ class Mailbox(Generic[Out, In]):
         except (EOFError, OSError):
             pass
         except Exception as error:  # half a message of a killed process need not unpickle
-            log.error("message not understood, taken as the end", error=str(error), trace=error)
+            log.error("message not understood, taken as the end", error=error)
         with self._changed:
             self.gone = True
             self._changed.notify()

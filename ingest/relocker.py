@@ -12,7 +12,7 @@ from index.catalog import Catalog
 from index.locks import list_terms
 from index.rows import Place, SegmentRow, State
 from vault.clock import Clock
-from vault.errors import Damaged, NotFound, Refused, StreamvaultError
+from vault.errors import Damaged, NotFound, Refused
 from vault.logs import Log
 from vault.store.interface import ObjectStore
 from vault.timebase import US
@@ -66,7 +66,7 @@ class Relocker:
                 wait_us = 0 if self.run_once() else WAIT_US
                 backoff_us = 0
             except Exception as error:  # the next round repeats it; a thread that is gone repeats nothing
-                log.warning("object locks wait", error=str(error), trace=None if isinstance(error, StreamvaultError) else error)
+                log.warning("object locks wait", error=error)
                 wait_us = backoff_us = min(LAST_BACKOFF_US, max(FIRST_BACKOFF_US, backoff_us * 2))
 
     def run_once(self, limit: int = LIMIT) -> bool:

@@ -6,7 +6,6 @@ manifests. The watch loop itself never touches index or store: those may block, 
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -16,24 +15,26 @@ from index.guard import LONG_WRITE_US
 from index.holder import HolderWatch
 from index.manifests import Manifests
 from index.node import Node, open_node
+from index.status import STATUS_FILE
 from ingest.adopter import Adopter
+from ingest.adoption import Adoption
 from ingest.bookkeeper import Bookkeeper
 from ingest.catchup import CatchUp
 from ingest.crew import Crewman
 from ingest.keeper import Keeper, Wanted
 from ingest.lister import Lister
-from ingest.messages import CameraStatus, Dropped, GapNews, News, RecordingNews, Shutdown, Start, Stop
+from ingest.messages import Dropped, GapNews, News, RecordingNews, Shutdown, Start, Stop
 from ingest.metrics import Figures, Running, serving
 from ingest.orphans import LINGER_US, LOCK_HELD_US, free_index, kill, workers
 from ingest.reasons import Reason
 from ingest.relocker import Relocker
+from ingest.statusfile import write_status
 from ingest.uploader import Uploader
 from ingest.watch import Watch
 from vault.clock import Clock, SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.errors import StreamvaultError
-from vault.files import FILE_MODE
 from vault.ids import CameraNumber
 from vault.logs import Log
 from vault.store.choose import refuse_pretended_lock
@@ -41,11 +42,7 @@ from vault.timebase import US
 
 log = Log("ingest.supervisor")
 
-STATUS_FILE = "status.json"
 LOOK_SECONDS = 0.5
-ADOPT_FIRST_SECONDS = 1.0
-ADOPT_SOON_SECONDS = 5.0
-ADOPT_SECONDS = 60.0
 SHUTDOWN_US = 30 * US
 LAST_SECONDS = 30.0
 RETAKE_US = 5 * US
@@ -78,16 +75,15 @@ class Supervisor:
         self._uploader = Uploader(node.spool, node.store, node.catalog, node.registry, node.clock, lock=lock)
         self._relocker = Relocker(node.store, node.catalog, node.clock, on=lock)
         self._lister = Lister(Manifests(node.environment, node.store, node.clock))
-        self._adopter = Adopter(node.spool, node.catalog, node.clock, node.config, self._keeper.keep_of)
+        adopter = Adopter(node.spool, node.catalog, node.clock, node.config, self._keeper.keep_of)
+        self._adoption = Adoption(adopter, node.clock)
         self._watching = Watch(node, self._keeper, lambda: self.running().cameras)
         self._catchup = CatchUp(node)
         self._bookkeeper = Bookkeeper(node)
+        # Epochs are raised by the keeper's first takes; what an earlier run left is adopted after them.
         self._parts: tuple[_Part, ...] = (
-            self._keeper, self._uploader, self._relocker, self._lister, self._bookkeeper, self._watching,
+            self._keeper, self._uploader, self._relocker, self._lister, self._bookkeeper, self._watching, self._adoption,
         )  # fmt: skip
-        self._adopt_now = threading.Event()
-        self._adopting = threading.Thread(target=self._adopt, name="adopter", daemon=True)
-        self._adopt_stop = threading.Event()
         self._slots: dict[CameraNumber, Crewman] = {}
         self._taking: dict[CameraNumber, Wanted] = {}
         self._current: dict[CameraNumber, Wanted] = {}
@@ -108,8 +104,6 @@ class Supervisor:
         self._catchup.start()
         for part in self._parts:
             part.start()
-        # Epochs are raised by the first takes; what an earlier run left is adopted after them.
-        self._adopting.start()
         while not self._stop.wait(LOOK_SECONDS):
             mono_us = self._clock.mono_us()
             self._watch(mono_us)
@@ -119,7 +113,7 @@ class Supervisor:
                 self._break_stuck_lock(mono_us)
                 self._end_orphans(mono_us)
                 self._write_status()
-                if not all(part.alive for part in self._parts) or not self._adopting.is_alive():
+                if not all(part.alive for part in self._parts):
                     raise RuntimeError("a thread of the supervisor has died")
         self._shut_down()
 
@@ -149,7 +143,7 @@ class Supervisor:
         man.stopping.clear()
         man.cameras.clear()
         man.back_off(mono_us)
-        self._adopt_now.set()
+        self._adoption.soon()
 
     def _take_in(self, man: Crewman, news: News, mono_us: int) -> None:
         if isinstance(news, GapNews | RecordingNews | Dropped) and self._slots.get(news.number, man) is not man:
@@ -212,7 +206,7 @@ class Supervisor:
         while not self._keeper.taken.empty():
             spec = self._keeper.taken.get()
             want = self._taking.pop(spec.number)
-            self._adopt_now.set()
+            self._adoption.soon()
             alive = [man for man in self._crew if man.process is not None]
             if spec.number not in self._keeper.wanted or not alive:
                 if spec.number not in self._keeper.wanted:
@@ -260,35 +254,6 @@ class Supervisor:
         for pid in workers(self._node.folder.run) - {man.pid for man in self._crew}:
             kill(pid, self._node.folder.run, f"it has not ended for {LINGER_US // US} s")
 
-    # The spool.
-
-    def _adopt(self) -> None:
-        """Its own thread: recovery reads whole files."""
-        pause = ADOPT_FIRST_SECONDS
-        while not self._adopt_stop.wait(pause):
-            self._adopt_now.clear()
-            try:
-                done = self._adopter.adopt(self._adopt_stop.is_set)
-                if done.committed or done.emptied or done.dropped:
-                    log.info(
-                        "spool looked through", adopted=len(done.committed), empty=len(done.emptied), dropped=len(done.dropped)
-                    )
-                again = ADOPT_SOON_SECONDS if done.busy or done.failed else ADOPT_SECONDS
-            except Exception as error:  # the next round repeats it; a thread that is gone repeats nothing
-                trace = None if isinstance(error, StreamvaultError) else error
-                log.error("spool not looked through", error=str(error), trace=trace)
-                again = ADOPT_SOON_SECONDS
-            # A camera that was lost is taken anew a moment later, and only then are its files nobody's.
-            pause = ADOPT_FIRST_SECONDS if self._adopt_now.wait(again) else 0
-
-    def _adopt_last(self) -> None:
-        """Nobody records any more: what a worker could not close is closed now, and not at the next start."""
-        deadline_us = self._clock.mono_us() + SHUTDOWN_US
-        try:
-            self._adopter.adopt(lambda: self._clock.mono_us() > deadline_us, current=True)
-        except StreamvaultError as error:
-            log.warning("some files stay open in the spool until the next start", error=str(error))
-
     # What people see, and the end.
 
     def figures(self) -> Figures:
@@ -303,23 +268,9 @@ class Supervisor:
         return Running({number: str(want.camera.id) for number, want in wanted.items()}, cameras, workers)
 
     def _write_status(self) -> None:
-        """`run/status.json`, anew each second: what each camera does. Not durable, and not read by anything that decides."""
-        path = self._node.folder.run / STATUS_FILE
-        cameras = {str(number): _shown(man.cameras.get(number), man.pid) for number, man in self._slots.items()}
-        for number in (self._keeper.wanted.keys() & self._why_not.keys()) - self._slots.keys():
-            cameras[str(number)] = {"state": "waiting", "worker": None, "why": self._why_not[number]}
-        for number, why in self._keeper.halted.items():
-            cameras[str(number)] = {"state": "waiting", "worker": None, "why": why}
-        whole = {"at_us": self._clock.now_us(), "pid": os.getpid(), "cameras": cameras}
-        temporary = path.with_suffix(".new")
-        try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
-            with open(fd, "w", encoding="utf-8") as file:
-                # Not `dump`, which goes through Python for each word.
-                file.write(json.dumps(whole))
-            temporary.replace(path)
-        except OSError as error:
-            log.warning("status not written", error=str(error))
+        refused = (self._keeper.wanted.keys() & self._why_not.keys()) - self._slots.keys()
+        waiting = {**{number: self._why_not[number] for number in refused}, **self._keeper.halted}
+        write_status(self._node.folder.run, self._clock.now_us(), self._slots, waiting)
 
     def _clear_run(self) -> None:
         """Nobody runs any more: no status that looks like news, and no lock files of workers that have ended."""
@@ -348,13 +299,11 @@ class Supervisor:
                 log.error("worker did not end in time, killed", slot=man.slot, pid=man.pid)
                 self._lose(man, self._clock.mono_us())
         self._catchup.stop()
-        self._adopt_stop.set()
-        self._adopt_now.set()
-        self._adopting.join(timeout=LAST_SECONDS)
+        self._adoption.stop(LAST_SECONDS)
         deadline_us = self._clock.mono_us() + SHUTDOWN_US
         while not self._keeper.stop(0.1) and (mono_us := self._clock.mono_us()) < deadline_us:
             self._break_stuck_lock(mono_us)
-        self._adopt_last()
+        self._adoption.finish(SHUTDOWN_US)
         self._uploader.stop(LAST_SECONDS)
         # A store that does not answer is waited for once.
         self._relocker.stop(0 if self._uploader.alive else LAST_SECONDS)
@@ -369,20 +318,6 @@ class Supervisor:
             log.error("worker ended badly", slot=man.slot, pid=man.pid, code=code)
             self._lose(man, self._clock.mono_us())
         man.kill()
-
-
-def _shown(status: CameraStatus | None, pid: int | None) -> dict[str, object]:
-    if status is None:
-        return {"state": "starting", "worker": pid}
-    return {
-        "state": "recording" if status.recording else "waiting",
-        "worker": pid,
-        "epoch": status.epoch,
-        "recorded_to_us": status.recorded_to_us,
-        "received_bytes": status.received_bytes,
-        "lost_packets": status.lost_packets,
-        "why": status.why,
-    }
 
 
 def run_node(folder: DataFolder, config: Config, stop: threading.Event, clock: Clock | None = None) -> None:

@@ -107,8 +107,7 @@ class Uploader:
         try:
             return act()
         except Exception as error:
-            trace = None if isinstance(error, StreamvaultError) else error
-            log.error("segments wait in the spool", error=str(error), trace=trace)
+            log.error("segments wait in the spool", error=error)
             self._stop.wait(WAIT_US / US)
             return False
 
@@ -267,5 +266,5 @@ class Uploader:
 def _ours(error: Exception) -> StreamvaultError:
     if isinstance(error, StreamvaultError):
         return error
-    log.error("putting ended by an error of ours", error=str(error), trace=error)
+    log.error("putting ended by an error of ours", error=error)
     return StoreError(f"putting ended by an error of ours: {type(error).__name__}: {error}")

@@ -15,7 +15,6 @@ from index.hours import HOUR_US, CameraHour, HourFigures, Hours
 from index.node import Node
 from ingest.cameraclocks import CameraClockWatch
 from ingest.messages import CameraStatus
-from vault.errors import StreamvaultError
 from vault.ids import CameraNumber
 from vault.logs import Log
 from vault.timebase import US
@@ -120,5 +119,4 @@ class Watch:
                 self._count_losses()
                 self._clocks.look(self._running())
             except Exception as error:  # the next look repeats it; a thread that is gone sees nothing
-                trace = None if isinstance(error, StreamvaultError) else error
-                log.warning("cameras not looked at", error=str(error), trace=trace)
+                log.warning("cameras not looked at", error=error)

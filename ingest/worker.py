@@ -162,7 +162,7 @@ class Worker:
             duty(now_us, mono_us)
             return True
         except Exception as error:  # it costs this camera a new start
-            log.error("camera stopped by an error of ours", camera=task.spec.id, error=str(error), trace=error)
+            log.error("camera stopped by an error of ours", camera=task.spec.id, error=error)
             number = task.spec.number
             self._dropped.put((number, self._epochs[number], f"{Reason.CRASH}: {type(error).__name__}"))
             return False
@@ -235,7 +235,7 @@ class Worker:
         try:
             task.end(reason)
         except Exception as error:  # what it held is lost; its file is closed by recovery
-            log.error("camera not ended properly", camera=task.spec.id, error=str(error), trace=error)
+            log.error("camera not ended properly", camera=task.spec.id, error=error)
         self._hand_on(task)
 
     def _write_failed(self, camera: CameraNumber, epoch: int, error: Exception) -> None:
@@ -271,7 +271,7 @@ def main(pipe: Connection, data: Path, config: Config) -> None:
         _work(pipe, data, config)
         code = 0
     except Exception as error:  # the outermost place: the supervisor sees the exit code only
-        log.error("worker ends by an error", error=str(error), trace=error)
+        log.error("worker ends by an error", error=error)
     # Threads that still look up a name must not keep the process.
     os._exit(code)
 

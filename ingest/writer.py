@@ -89,7 +89,7 @@ class Writer:
                 except StreamvaultError as error:
                     self._give_up(job, error)
                 except Exception as error:  # what nobody foresaw costs one camera a new start, and the others nothing
-                    log.error("job not done", job=type(job).__name__, error=str(error), trace=error)
+                    log.error("job not done", job=type(job).__name__, error=error)
                     self._give_up(job, error)
         for file in self._files.values():
             file.drop()

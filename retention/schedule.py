@@ -101,6 +101,6 @@ class Schedule:
     def _heard(self, event: JobEvent) -> None:
         if event.code == EVENT_JOB_ERROR:
             error = getattr(event, "exception", None)
-            log.error("run ended badly, the next one repeats it", error=str(error), trace=error)
+            log.error("run ended badly, the next one repeats it", error=error)
         else:
             log.warning("run is still going on, the next one is left out")

@@ -63,7 +63,7 @@ class Retention:
             log.error("retention did not run", error=str(error))
             self._sweep.tell_overdue()
         except Exception as error:  # whatever it is, the next run comes, and somebody has to look
-            log.error("run ended badly, the next one repeats it", error=str(error), trace=error)
+            log.error("run ended badly, the next one repeats it", error=error)
             message = f"a run ended in a fault of the program ({type(error).__name__}); its log says more, and the next run repeats it"
             self._alarms.begin(FAILED, "", message)
             self._sweep.tell_overdue()

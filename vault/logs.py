@@ -11,6 +11,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+from vault.errors import StreamvaultError
 from vault.secrets import BLANK, redact
 
 MAX_VALUE_CHARS = 2000
@@ -21,7 +22,10 @@ _SECRET_KEYS = frozenset({"password", "passwd", "secret", "token", "credential",
 
 
 class Log:
-    """A logger whose messages are constant and whose particulars are fields: `log.info("camera connected", camera=id)`."""
+    """A logger whose messages are constant and whose particulars are fields: `log.info("camera connected", camera=id)`.
+
+    A field `error` that is an exception and none of ours was not meant to happen: its traceback is logged too.
+    """
 
     __slots__ = ("_logger",)
 
@@ -37,12 +41,14 @@ class Log:
         """Something was missed or tried again; it goes on by itself."""
         self._emit(logging.WARNING, message, fields)
 
-    def error(self, message: str, /, *, trace: BaseException | None = None, **fields: object) -> None:
-        """Somebody has to look at it. `trace`: an exception that was not meant to happen, logged with its traceback."""
-        self._emit(logging.ERROR, message, fields, trace)
+    def error(self, message: str, /, **fields: object) -> None:
+        """Somebody has to look at it."""
+        self._emit(logging.ERROR, message, fields)
 
-    def _emit(self, level: int, message: str, fields: dict[str, object], trace: BaseException | None = None) -> None:
+    def _emit(self, level: int, message: str, fields: dict[str, object]) -> None:
         if self._logger.isEnabledFor(level):
+            error = fields.get("error")
+            trace = error if isinstance(error, BaseException) and not isinstance(error, StreamvaultError) else None
             self._logger.log(level, message, exc_info=trace, extra={"fields": fields} if fields else None)
 
 

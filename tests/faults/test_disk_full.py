@@ -17,7 +17,7 @@ from vault.ids import SegmentKey
 
 SETTINGS = {
     "ingest.supervisor:RETAKE_US": 1_000_000,
-    "ingest.supervisor:ADOPT_SOON_SECONDS": 1.0,
+    "ingest.adoption:SOON_SECONDS": 1.0,
     "index.guard:LOOK_US": 1_000_000,
 }
 

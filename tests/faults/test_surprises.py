@@ -13,7 +13,7 @@ from tests.support.probe import decode_errors
 from vault.ids import CameraNumber
 
 SHORT = {"segment_seconds": 2, "sync_seconds": 0.2, "workers": 1}
-SETTINGS = {"ingest.supervisor:RETAKE_US": 200_000, "ingest.supervisor:ADOPT_SOON_SECONDS": 0.5}
+SETTINGS = {"ingest.supervisor:RETAKE_US": 200_000, "ingest.adoption:SOON_SECONDS": 0.5}
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vault.errors import StoreError
 from vault.logs import Log, quote_value, setup
 
 SECRET = "S3cr3t"
@@ -73,12 +74,23 @@ def test_no_secret_shows_in_a_traceback_or_its_causes(out: io.StringIO) -> None:
         except ValueError as error:
             raise RuntimeError(f"while connecting to {URL}") from error
     except RuntimeError as error:
-        log.error("worker failed", trace=error, camera="cam-1")
+        log.error("worker failed", error=error, camera="cam-1")
         logging.getLogger("somebody.else").exception("failed")
     text = out.getvalue()
     assert SECRET not in text
     assert text.count("\n") == 2
     assert text.count("RuntimeError: while connecting to rtsp://***@192.0.2.1/a") == 2
+
+
+def test_an_error_of_ours_is_said_without_a_traceback_and_any_other_with_one(out: io.StringIO) -> None:
+    for error in (StoreError("the store is away"), KeyError("x")):
+        try:
+            raise error
+        except Exception as caught:
+            log.warning("store waits", error=caught)
+    ours, other = out.getvalue().splitlines()
+    assert ours.endswith('msg="store waits" error="the store is away"')
+    assert "KeyError" in other.partition(" trace=")[2]
 
 
 def test_another_handler_before_ours_cannot_bring_the_secret_back(out: io.StringIO) -> None:
