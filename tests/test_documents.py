@@ -17,7 +17,7 @@ DOCUMENTS = [path for path in tracked() if path.suffix == ".md"]
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```(?:sh|bash|console|text)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:streamvault|make) [^`\n]+)`")
-_PATH = re.compile(r"`((?:vault|index|ingest|retention|access|benchmarks|tests|deploy)/[\w./*-]*)`")
+_PATH = re.compile(r"`((?:vault|index|ingest|retention|access|benchmarks|tests|deploy|docs)/[\w./*-]*)`")
 
 
 def called(text: str, program: str) -> list[str]:
@@ -81,6 +81,12 @@ def test_make_targets_that_documents_name_are_in_the_makefile() -> None:
     wanted = {(where, line.split()[1]) for where, line in documents_with("make")}
     assert wanted
     assert not {(where, target) for where, target in wanted if target not in targets}
+
+
+def test_the_readme_says_where_each_command_is_described() -> None:
+    rows = [line.split("|") for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row[2])}
+    assert not set(streamvault.cli.commands) - named - {"init", "serve", "demo"}
 
 
 def test_every_benchmark_is_described() -> None:
