@@ -14,6 +14,8 @@ import pytest
 from argon2.profiles import CHEAPEST
 from hypothesis import HealthCheck, settings
 
+from tests.support.commands import Run
+
 CI = os.environ.get("CI", "").lower() == "true"
 
 # `deadline` is off because a shared machine stalls; the seed is random on purpose, and what failed is printed as a blob.
@@ -79,3 +81,12 @@ def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 def data_path(tmp_path: Path) -> Path:
     """Where a data folder may be made; it does not exist yet."""
     return tmp_path / "data"
+
+
+@pytest.fixture
+def run(data_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Calls a command on a fresh data folder."""
+    call = Run(data_path, capsys)
+    assert call("init") == 0
+    capsys.readouterr()
+    return call

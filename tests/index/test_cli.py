@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import streamvault
 from index.credentials import camera_url
 from index.node import open_node
 from index.sites import Sites
+from tests.support.commands import Run
 from tests.support.segments import START_US, video_track
 from tests.support.streams import encode_h264
 from tests.support.vaults import make_vault
@@ -22,20 +23,6 @@ from vault.datafolder import DataFolder
 from vault.errors import StoreFull
 
 SECRET = "Geheim-4711"
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(data_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Calls a command on a fresh data folder."""
-
-    def call(*arguments: str) -> int:
-        return streamvault.run(["--data", str(data_path), *arguments])
-
-    assert call("init") == 0
-    capsys.readouterr()
-    return call
 
 
 @pytest.fixture(autouse=True)

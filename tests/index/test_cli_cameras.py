@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import streamvault
+from tests.support.commands import Run
 from vault.clock import SystemClock
 from vault.timebase import US
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(data_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Calls a command on a fresh data folder."""
-
-    def call(*arguments: str) -> int:
-        return streamvault.run(["--data", str(data_path), *arguments])
-
-    assert call("init") == 0
-    capsys.readouterr()
-    return call
 
 
 def said(data_path: Path, cameras: dict[str, Any], age_us: int = 0) -> None:

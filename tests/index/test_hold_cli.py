@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-import streamvault
+from tests.support.commands import Run
 
-Run = Callable[..., int]
 RANGE = ("--from", "2026-11-22T10:00:00Z", "--to", "2026-11-22T11:00:00Z")
 CASE = ("--case", "2026-117", "--why", "theft at the gate")
 
 
 @pytest.fixture
-def run(data_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> int:
-        return streamvault.run(["--data", str(data_path), *arguments])
-
-    assert call("init") == 0
-    assert call("camera", "add", "gate-1", "rtsp://192.0.2.1/s") == 0
-    assert call("camera", "add", "gate-2", "rtsp://192.0.2.2/s") == 0
+def run(run: Run, capsys: pytest.CaptureFixture[str]) -> Run:
+    assert run("camera", "add", "gate-1", "rtsp://192.0.2.1/s") == 0
+    assert run("camera", "add", "gate-2", "rtsp://192.0.2.2/s") == 0
     capsys.readouterr()
-    return call
-
-
-def shown(run: Run, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    assert run(*arguments, "--json") == 0
-    return json.loads(capsys.readouterr().out)
+    return run
 
 
 def test_a_hold_from_its_placing_to_its_release(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,9 +33,9 @@ def test_a_hold_from_its_placing_to_its_release(run: Run, capsys: pytest.Capture
     assert "no end, only a release" in listed_text
     assert run("hold", "confirm", "1", "--by", "王警官") == 0
     capsys.readouterr()
-    assert shown(run, capsys, "hold", "list") == []
-    (listed,) = shown(run, capsys, "hold", "list", "--all")
-    assert listed == shown(run, capsys, "hold", "show", "1")
+    assert run.shown("hold", "list") == []
+    (listed,) = run.shown("hold", "list", "--all")
+    assert listed == run.shown("hold", "show", "1")
     assert (listed["state"], listed["case"], listed["why"], listed["until"]) == ("released", CASE[1], CASE[3], None)
     assert listed["cameras"] == [{"number": 1, "id": "gate-1"}, {"number": 2, "id": "#2"}]
     assert (listed["start"], listed["end"]) == ("2026-11-22T10:00:00.000000Z", "2026-11-22T12:00:00.000000Z")
@@ -64,7 +49,7 @@ def test_a_hold_from_its_placing_to_its_release(run: Run, capsys: pytest.Capture
 def test_who_does_not_say_who_is_the_operator_of_the_host_and_cannot_release_alone(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    placed = shown(run, capsys, "hold", "add", "gate-1", *RANGE, *CASE)
+    placed = run.shown("hold", "add", "gate-1", *RANGE, *CASE)
     assert placed["placed"]["by"].startswith("operator@")
     assert (placed["spared"], placed["being_deleted"]) == (0, 0)
     assert run("hold", "release", "1") == 0

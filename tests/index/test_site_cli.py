@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-import streamvault
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(data_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> int:
-        return streamvault.run(["--data", str(data_path), *arguments])
-
-    assert call("init") == 0
-    capsys.readouterr()
-    return call
-
-
-def shown(run: Run, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    capsys.readouterr()
-    assert run(*arguments, "--json") == 0
-    return json.loads(capsys.readouterr().out)
+from tests.support.commands import Run
 
 
 def test_a_site_from_its_adding_to_its_removal(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,34 +14,34 @@ def test_a_site_from_its_adding_to_its_removal(run: Run, capsys: pytest.CaptureF
     assert "Art. 6" in capsys.readouterr().err
     assert run("site", "set", "gate", "--category", "other", "--by", "Li") == 0
     assert "gate changed; other, 30 days, from" in capsys.readouterr().out
-    site = shown(run, capsys, "site", "show", "gate")
+    site = run.shown("site", "show", "gate")
     assert (site["class"], site["days"], site["announced"]["days"], site["announced"]["by"]) == ("key", 90, 30, "Li")
     assert run("site", "show", "gate") == 0
     assert "惠阳区公安分局" in capsys.readouterr().out
     assert run("site", "set", "gate", "--keep") == 0
-    assert shown(run, capsys, "site", "show", "gate")["announced"] is None
+    assert run.shown("site", "show", "gate")["announced"] is None
     assert run("site", "set", "gate", "--keep") == 4
     assert run("site", "list") == 0
     assert run("camera", "add", "cam-1", "rtsp://192.0.2.1/s", "--site", "gate") == 0
-    assert shown(run, capsys, "site", "list")[1]["cameras"] == 1
+    assert run.shown("site", "list")[1]["cameras"] == 1
     assert run("site", "remove", "gate") == 4
     assert run("camera", "set", "cam-1", "--site", "default") == 0
     assert run("site", "remove", "gate") == 0
-    assert [item["id"] for item in shown(run, capsys, "site", "list")] == ["default"]
+    assert [item["id"] for item in run.shown("site", "list")] == ["default"]
 
 
 def test_the_ledger_names_who_said_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("site", "add", "gate", "--category", "finance", "--by", "李警官") == 0
     assert run("camera", "add", "cam-1", "rtsp://192.0.2.1/s", "--site", "gate", "--by", "王警官") == 0
     assert run("camera", "set", "cam-1", "--days", "100", "--by", "Zhao") == 0
-    entries = shown(run, capsys, "ledger", "show")
+    entries = run.shown("ledger", "show")
     assert [(item["kind"], item["actor"]) for item in entries][-4:] == [
         ("registry", "李警官"), ("registry", "王警官"), ("policy", "Zhao"), ("registry", "Zhao"),
     ]  # fmt: skip
 
 
 def test_categories_are_those_of_the_rule(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    listed = shown(run, capsys, "site", "categories")
+    listed = run.shown("site", "categories")
     assert [item["least_days"] for item in listed] == [90] * 11 + [92, 30]
     assert run("site", "categories") == 0
     assert "公共区域" in capsys.readouterr().out

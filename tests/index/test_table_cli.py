@@ -5,35 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import streamvault
 from index.csv_table import read_rows, write_rows
+from tests.support.commands import Run
 from vault.secrets import BLANK
 
-Run = Callable[..., int]
 CODE = "99010300001320000001"
 SITES = "id,category,days,name,unit,phone,design_on\ngate,public-area,120,北门,惠阳区公安分局,+86 752 000,2026-05-01\nyard,other,,@yard,,,\n"
-
-
-@pytest.fixture
-def run(data_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> int:
-        return streamvault.run(["--data", str(data_path), *arguments])
-
-    assert call("init") == 0
-    capsys.readouterr()
-    return call
-
-
-def shown(run: Run, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    capsys.readouterr()
-    assert run(*arguments, "--json") == 0
-    return json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +42,9 @@ def test_sites_are_imported_in_the_encodings_of_spreadsheets_and_come_out_again(
     file.write_bytes(SITES.encode(encoding))
     assert run("site", "import", str(file), "--dry-run") == 0
     assert "2 sites would be added, 0 would be set" in capsys.readouterr().out
-    assert len(shown(run, capsys, "site", "list")) == 1
+    assert len(run.shown("site", "list")) == 1
     assert run("site", "import", str(file)) == 0
-    before = shown(run, capsys, "site", "list")
+    before = run.shown("site", "list")
     gate = before[1]
     assert (gate["id"], gate["class"], gate["days"], gate["name"], gate["phone"]) == ("gate", "key", 120, "北门", "+86 752 000")
     assert run("site", "export", "-o", str(out)) == 0
@@ -72,7 +54,7 @@ def test_sites_are_imported_in_the_encodings_of_spreadsheets_and_come_out_again(
     assert run("site", "set", "gate", "--name", "x", "--category", "finance") == 0
     assert run("site", "import", str(out)) == 0
     assert "0 sites added, 3 set" in capsys.readouterr().out
-    assert shown(run, capsys, "site", "list") == before
+    assert run.shown("site", "list") == before
 
 
 def test_one_wrong_row_leaves_everything_as_it_was(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +66,7 @@ def test_one_wrong_row_leaves_everything_as_it_was(run: Run, tmp_path: Path, cap
     error = capsys.readouterr().err
     for row, why in ((2, "Art. 8 (4)"), (3, "not known"), (4, "whole number"), (5, "not a date"), (6, "empty"), (8, "row 7")):
         assert any(f"row {row}:" in line and why in line for line in error.splitlines()), (row, error)
-    assert len(shown(run, capsys, "site", "list")) == 1
+    assert len(run.shown("site", "list")) == 1
 
 
 def test_cameras_come_out_with_secrets_only_on_demand_and_the_ledger_says_so(
@@ -105,10 +87,10 @@ def test_cameras_come_out_with_secrets_only_on_demand_and_the_ledger_says_so(
     assert b"token=abc" not in plain.read_bytes()
     assert BLANK.encode() in plain.read_bytes()
     assert b"'=cmd()" in secret.read_bytes()
-    told = [item for item in shown(run, capsys, "ledger", "show") if item["kind"] == "read"]
+    told = [item for item in run.shown("ledger", "show") if item["kind"] == "read"]
     # The second one wrote nothing, and is on record all the same: what is noted first cannot be missing later.
     assert [item["actor"] == "李警官" for item in told] == [True, False]
-    before = shown(run, capsys, "camera", "list")
+    before = run.shown("camera", "list")
     again = tmp_path / "again"
     for call in (
         ["init"], ["site", "add", "gate", "--category", "public-area"], ["camera", "import", str(secret)],
@@ -136,4 +118,4 @@ def test_a_file_of_cameras_is_checked_against_sites_and_codes(
     error = capsys.readouterr().err
     for row, why in ((3, "GB code"), (4, "column as text"), (5, "Art. 8 (4)"), (6, "interconnect"), (7, "record")):
         assert any(f"row {row}:" in line and why in line for line in error.splitlines()), (row, error)
-    assert shown(run, capsys, "camera", "list") == []
+    assert run.shown("camera", "list") == []

@@ -48,6 +48,13 @@ def add_user(people: People, id_: str = "li", role: Role = Role.UNIT, unit: str 
     return Users(people).set_password(id_, PASSWORD, id_, must_change=False)
 
 
+def add_everyone(people: People) -> None:
+    """The unit `road`, its user `li`, and the administrator `boss`."""
+    add_unit(people)
+    add_user(people)
+    add_user(people, "boss", Role.ADMIN)
+
+
 def give(
     people: People, cameras: list[CameraNumber], unit: str = "road", *, actions: frozenset[Action] = frozenset(Action),
     window: Interval = EVER, valid: Interval | None = None, sites: tuple[str, ...] = (),

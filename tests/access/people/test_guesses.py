@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from access.people.attempts import BY_ADDRESS, Attempts
 from access.people.login import sign_in
-from access.people.model import Role
 from access.people.people import People
 from access.people.tokens import Tokens
-from tests.support.index_vault import Vault, open_vault
 from tests.support.indexing import DAY_US, T0
-from tests.support.people import ADDRESS, PASSWORD, add_unit, add_user
+from tests.support.people import ADDRESS, PASSWORD, add_everyone
 from vault.grant import Action, Refusal
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Iterator[Vault]:
-    with open_vault(tmp_path, T0) as found:
-        yield found
-
-
-@pytest.fixture
-def people(vault: Vault) -> People:
-    people = People(vault.registry, vault.clock)
-    add_unit(people)
-    add_user(people)
-    add_user(people, "boss", Role.ADMIN)
+def people(people: People) -> People:
+    add_everyone(people)
     return people
-
-
-@pytest.fixture
-def attempts(vault: Vault) -> Attempts:
-    return Attempts(vault.environment, vault.clock)
 
 
 def test_guesses_from_an_address_stop_no_program_that_has_its_token_there(people: People, attempts: Attempts) -> None:

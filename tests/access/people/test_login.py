@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -18,16 +16,16 @@ from argon2.low_level import Type
 from access.people import passwords
 from access.people.attempts import BY_ADDRESS, BY_NAME, LONGEST_LOCK_US, MAX_ADDRESSES, MAX_STRANGERS, Attempts
 from access.people.login import change_password, operator, sign_in
-from access.people.model import Principal, Role
+from access.people.model import Principal
 from access.people.people import People
 from access.people.tokens import Tokens
 from access.people.units import Units
 from access.people.users import Users
 from index.behind import Ahead, make_safe
 from index.environment import Table
-from tests.support.index_vault import Vault, open_vault
+from tests.support.index_vault import Vault
 from tests.support.indexing import DAY_US, T0
-from tests.support.people import ADDRESS, PASSWORD, add_unit, add_user, hashes_of, signed_in
+from tests.support.people import ADDRESS, PASSWORD, add_everyone, hashes_of, signed_in
 from vault.errors import UsageError
 from vault.grant import Action, Refusal
 from vault.timebase import US
@@ -38,23 +36,9 @@ OTHER = "another password 7"
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Iterator[Vault]:
-    with open_vault(tmp_path, T0) as found:
-        yield found
-
-
-@pytest.fixture
-def people(vault: Vault) -> People:
-    people = People(vault.registry, vault.clock)
-    add_unit(people)
-    add_user(people)
-    add_user(people, "boss", Role.ADMIN)
+def people(people: People) -> People:
+    add_everyone(people)
     return people
-
-
-@pytest.fixture
-def attempts(vault: Vault) -> Attempts:
-    return Attempts(vault.environment, vault.clock)
 
 
 def guess(people: People, attempts: Attempts, name: str = "li", password: str = "wrong", address: str = ADDRESS) -> str:

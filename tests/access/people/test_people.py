@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -26,7 +24,7 @@ from index.environment import Table
 from index.holds import Holds
 from index.rebuild import rebuild
 from index.registry import Registry, encode
-from tests.support.index_vault import MAP_BYTES, Vault, open_vault
+from tests.support.index_vault import MAP_BYTES, Vault
 from tests.support.indexing import DAY_US, T0
 from tests.support.people import ADDRESS, PASSWORD, add_unit, add_user, give
 from vault.errors import Damaged, NotFound, Refused, UsageError
@@ -36,19 +34,6 @@ from vault.timebase import Interval
 
 CAMERA = CameraNumber(1)
 VIEW = frozenset({Action.VIEW})
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Iterator[Vault]:
-    with open_vault(tmp_path, T0) as found:
-        found.sites.ensure_default()
-        found.add_camera("cam-1", CAMERA)
-        yield found
-
-
-@pytest.fixture
-def people(vault: Vault) -> People:
-    return People(vault.registry, vault.clock)
 
 
 def everything(people: People) -> list[object]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,12 +15,12 @@ import streamvault
 from access.people.attempts import Attempts
 from access.people.console import open_desk
 from access.people.login import sign_in
+from tests.support.commands import Run
 from tests.test_house import ROOT
 from vault.console import Session
 from vault.errors import StoreError
 from vault.grant import Refusal
 
-Run = Callable[..., int]
 UNIT = (
     "unit", "add", "road", "--name", "Road office", "--agreement", "A-1", "--valid-from", "2026-01-01", "--valid-to", "2027-12-31",
     "--scope", "traffic", "--rules-ref", "R-1", "--leader", "first officer", "--by", "first officer",
@@ -35,20 +32,10 @@ USER = (
 
 
 @pytest.fixture
-def run(data_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> int:
-        return streamvault.run(["--data", str(data_path), *arguments])
-
-    assert call("init") == 0
-    assert call("camera", "add", "cam-1", "rtsp://192.0.2.1/stream") == 0
+def run(run: Run, capsys: pytest.CaptureFixture[str]) -> Run:
+    assert run("camera", "add", "cam-1", "rtsp://192.0.2.1/stream") == 0
     capsys.readouterr()
-    return call
-
-
-def shown(run: Run, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    capsys.readouterr()
-    assert run(*arguments, "--json") == 0
-    return json.loads(capsys.readouterr().out)
+    return run
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
@@ -68,7 +55,7 @@ def code_of(data_path: Path, user: str, password: str) -> str:
 def test_init_makes_an_administrator_whose_password_is_shown_once_and_must_be_changed(
     data_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run: Run = lambda *arguments: streamvault.run(["--data", str(data_path), *arguments])  # noqa: E731
+    run = Run(data_path, capsys)
     assert run("init") == 0
     found = re.search(r"user admin, password (\S+) \(shown once", capsys.readouterr().out)
     assert found is not None
@@ -76,7 +63,7 @@ def test_init_makes_an_administrator_whose_password_is_shown_once_and_must_be_ch
     typed(monkeypatch, found[1], "my own good words 1")
     assert run("user", "password", "admin", "--own", "--password-stdin") == 0
     assert code_of(data_path, "admin", "my own good words 1") == "in"
-    (admin,) = shown(run, capsys, "user", "list")
+    (admin,) = run.shown("user", "list")
     assert (admin["id"], admin["role"], admin["must_change"], admin["disabled"]) == ("admin", "admin", False, False)
     for verb in ("remove", "set"):
         assert run("user", verb, "admin", *(["--disable"] if verb == "set" else [])) == 4
@@ -129,7 +116,7 @@ def test_the_way_from_a_unit_to_its_grant(
     )
     assert run("unit", "terminal", "add", "road", "10.99.1.7", "--place", "room 2", "--person", "second officer") == 0
     assert run("unit", "set", "road", "--viewing-camera", "cam-1", "--approval") == 0
-    unit = shown(run, capsys, "unit", "show", "road")
+    unit = run.shown("unit", "show", "road")
     assert (unit["valid_from"], unit["valid_to"], unit["viewing_camera"], unit["approval"]) == (
         "2026-01-01",
         "2027-12-31",
@@ -156,27 +143,27 @@ def test_the_way_from_a_unit_to_its_grant(
     assert run("application", "grant", "1", "--from", "2026-10-31", "--by", "admin") == 4
     assert run("application", "grant", "1", "--from", "2026-12-01", "--by", "admin") == 2
     assert run("application", "grant", "1", "--from", "2026-11-15", "--valid-to", "2027-06-30", "--by", "admin") == 0
-    (grant,) = shown(run, capsys, "grant", "list")
+    (grant,) = run.shown("grant", "list")
     assert grant["window"] == {"from": "2026-11-14T16:00:00.000000Z", "to": "2026-11-30T16:00:00.000000Z"}
     assert (grant["cameras"], grant["actions"], grant["application"]) == (["cam-1"], ["view"], 1)
     assert grant["valid"]["to"] == "2027-06-30T16:00:00.000000Z"
-    (application,) = shown(run, capsys, "application", "list", "--all")
+    (application,) = run.shown("application", "list", "--all")
     assert (application["granted"], application["grant"], application["decided"]["by"]) == (True, 1, "admin")
     assert run(*asked, "--by", "li") == 0
     assert run("application", "refuse", "2", "--reason", "not needed", "--by", "admin") == 0
-    assert shown(run, capsys, "application", "list") == []
+    assert run.shown("application", "list") == []
     assert run("grant", "revoke", "1", "--by", "admin") == 0
     assert run("grant", "revoke", "1", "--by", "admin") == 4
     assert re.search(r"was revoked at \d{4}-\d\d-\d\d [\d:.]+[+-]\d\d:\d\d by admin", capsys.readouterr().err)
-    assert shown(run, capsys, "grant", "list") == []
+    assert run.shown("grant", "list") == []
     assert run("grant", "add", "road", "--why", "urgent", "--site", "default", "--action", "view", "--action", "export") == 0
-    assert shown(run, capsys, "unit", "show", "road")["grants"] == [2]
+    assert run.shown("unit", "show", "road")["grants"] == [2]
     for what in ("unit", "user", "application", "grant", "token"):
         assert run(what, "list") == 0
     for what, name in (("unit", "road"), ("user", "li"), ("application", "1"), ("grant", "2")):
         assert run(what, "show", name) == 0
     assert "first officer" in capsys.readouterr().out
-    actors = {entry["actor"] for entry in shown(run, capsys, "ledger", "show", "--kind", "registry")}
+    actors = {entry["actor"] for entry in run.shown("ledger", "show", "--kind", "registry")}
     assert {"first officer", "li", "admin", f"operator@{os.uname().nodename}"} <= actors
 
 
@@ -188,15 +175,15 @@ def test_a_token_is_printed_once_and_ends_when_it_is_revoked(
     capsys.readouterr()
     assert run("token", "add", "li", "--action", "view", "--days", "7") == 0
     text = capsys.readouterr().out.strip()
-    (token,) = shown(run, capsys, "token", "list")
+    (token,) = run.shown("token", "list")
     assert (token["user"], token["actions"], token["state"]) == ("li", ["view"], "in force")
     with open_desk(Session(data_path)) as desk:
         attempts = Attempts(desk.node.environment, desk.node.clock)
         assert sign_in(desk.people, attempts, desk.node.clock, token=text).actor == "li"
-    assert shown(run, capsys, "user", "show", "li")["tokens"] == [token["id"]]
+    assert run.shown("user", "show", "li")["tokens"] == [token["id"]]
     assert run("token", "show", token["id"]) == 0
     assert run("token", "revoke", token["id"], "--by", "admin") == 0
-    assert shown(run, capsys, "token", "list") == []
+    assert run.shown("token", "list") == []
     with open_desk(Session(data_path)) as desk, pytest.raises(Refusal):
         sign_in(desk.people, Attempts(desk.node.environment, desk.node.clock), desk.node.clock, token=text)
     assert run("token", "add", "li", "--days", "500") == 2
@@ -260,10 +247,10 @@ def test_hostile_words_come_out_inert(run: Run, capsys: pytest.CaptureFixture[st
     assert run("unit", "show", "bad") == 0
     text = capsys.readouterr().out
     assert not re.search("[\x00-\x09\x0b-\x1f\u202e\ud800]", text)
-    assert shown(run, capsys, "unit", "show", "bad")["name"] == "=cmd|' /C calc'!A0 [2J<script>\"x\"</script>../../e"
+    assert run.shown("unit", "show", "bad")["name"] == "=cmd|' /C calc'!A0 [2J<script>\"x\"</script>../../e"
     assert run("unit", "export", "-o", str(tmp_path / "out.csv")) == 0
     assert (tmp_path / "out.csv").read_text().count("\"'=cmd") == 2
-    (entry,) = [found for found in shown(run, capsys, "ledger", "show") if found["subject"].get("unit") == "bad"]
+    (entry,) = [found for found in run.shown("ledger", "show") if found["subject"].get("unit") == "bad"]
     assert entry["actor"].isprintable()
 
 

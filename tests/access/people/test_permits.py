@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +10,6 @@ from access.people.model import Role
 from access.people.people import People
 from access.people.permits import Permits
 from access.people.users import Users
-from tests.support.index_vault import Vault, open_vault
 from tests.support.indexing import DAY_US, T0
 from tests.support.people import add_unit, add_user, give
 from vault.errors import Refused, UsageError
@@ -22,19 +19,6 @@ from vault.timebase import MAX_US, Interval
 
 CAMERA = CameraNumber(1)
 VIEW = frozenset({Action.VIEW})
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Iterator[Vault]:
-    with open_vault(tmp_path, T0) as found:
-        found.sites.ensure_default()
-        found.add_camera("cam-1", CAMERA)
-        yield found
-
-
-@pytest.fixture
-def people(vault: Vault) -> People:
-    return People(vault.registry, vault.clock)
 
 
 def test_an_application_is_granted_by_another_person_for_what_was_asked_or_less(people: People) -> None:

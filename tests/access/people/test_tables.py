@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import streamvault
 from access.people.days import begin_text, begin_us, end_text, end_us
 from access.people.tables import read_grants, read_terminals, read_units, read_users
+from tests.support.commands import Run
 from vault.config import Retention
 from vault.errors import UsageError
 from vault.timebase import MAX_US
 
-Run = Callable[..., int]
 UNITS = (
     "id,name,agreement,valid_from,valid_to,scope,viewing_camera,approval\n"
     "road,道路办公室,A-1,2026-01-01,2027-12-31,=交通,cam-1,yes\nwater,Water,,,,,,\n"
@@ -30,26 +27,16 @@ FILES = {("unit",): UNITS, ("unit", "terminal"): TERMINALS, ("user",): USERS, ("
 
 
 @pytest.fixture
-def run(data_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> int:
-        return streamvault.run(["--data", str(data_path), *arguments])
-
-    assert call("init") == 0
-    assert call("camera", "add", "cam-1", "rtsp://192.0.2.1/stream") == 0
-    assert call("camera", "add", "cam-2", "rtsp://192.0.2.1/other") == 0
-    assert call("camera", "remove", "cam-2") == 0
+def run(run: Run, capsys: pytest.CaptureFixture[str]) -> Run:
+    assert run("camera", "add", "cam-1", "rtsp://192.0.2.1/stream") == 0
+    assert run("camera", "add", "cam-2", "rtsp://192.0.2.1/other") == 0
+    assert run("camera", "remove", "cam-2") == 0
     capsys.readouterr()
-    return call
+    return run
 
 
-def shown(run: Run, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
-    capsys.readouterr()
-    assert run(*arguments, "--json") == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def everything(run: Run, capsys: pytest.CaptureFixture[str]) -> list[Any]:
-    return [shown(run, capsys, *group, "list") for group in FILES]
+def everything(run: Run) -> list[Any]:
+    return [run.shown(*group, "list") for group in FILES]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
@@ -64,12 +51,12 @@ def test_all_comes_in_and_out_and_in_again(run: Run, tmp_path: Path, capsys: pyt
     for group, text in FILES.items():
         file = tmp_path / "in.csv"
         file.write_bytes(text.encode("gb18030"))
-        before = everything(run, capsys)
+        before = everything(run)
         assert run(*group, "import", str(file), "--dry-run") == 0
         assert "would be added, 0" in capsys.readouterr().out
-        assert everything(run, capsys) == before
+        assert everything(run) == before
         assert run(*group, "import", str(file), "--by", "first officer") == 0
-    units, terminals, users, grants = before = everything(run, capsys)
+    units, terminals, users, grants = before = everything(run)
     assert (units[0]["name"], units[0]["valid_to"], units[0]["scope"], units[0]["viewing_camera"]) == (
         "道路办公室",
         "2027-12-31",
@@ -85,17 +72,17 @@ def test_all_comes_in_and_out_and_in_again(run: Run, tmp_path: Path, capsys: pyt
         assert "argon2" not in out.read_text("utf-8-sig")
         assert run(*group, "import", str(out)) == 0
         assert " 0 " in f" {capsys.readouterr().out}"
-    assert everything(run, capsys) == before
+    assert everything(run) == before
     # On another machine, with the same cameras.
     other = tmp_path / "other"
-    again: Run = lambda *arguments: streamvault.run(["--data", str(other), *arguments])  # noqa: E731
+    again = Run(other, capsys)
     assert again("init") == 0
     for id_ in ("cam-1", "cam-2"):
         assert again("camera", "add", id_, "rtsp://192.0.2.1/stream") == 0
     assert again("camera", "remove", "cam-2") == 0
     for group in FILES:
         assert again(*group, "import", str(tmp_path / f"{'-'.join(group)}.csv")) == 0
-    second = everything(again, capsys)
+    second = everything(again)
     assert [second[0], second[1]] == before[:2]
     assert [(user["id"], user["real_name"], user["staff_number"]) for user in second[2]] == [
         (user["id"], user["real_name"], user["staff_number"]) for user in users
@@ -133,7 +120,7 @@ def test_every_problem_is_told_with_its_row_and_nothing_is_changed(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], group: tuple[str, ...], text: str, problems: dict[int, str]
 ) -> None:
     assert run("unit", "add", "road", "--name", "Road") == 0
-    before = everything(run, capsys)
+    before = everything(run)
     file = tmp_path / "in.csv"
     file.write_text(text)
     for more in ([], ["--dry-run"]):
@@ -142,7 +129,7 @@ def test_every_problem_is_told_with_its_row_and_nothing_is_changed(
         told = {int(line.split(": row ")[1].split(":")[0]): line for line in lines if ": row " in line}
         assert told.keys() == problems.keys()
         assert not {row: told[row] for row, text in problems.items() if text not in told[row]}
-    assert everything(run, capsys) == before
+    assert everything(run) == before
 
 
 def test_an_import_leaves_no_folder_without_an_administrator(
@@ -160,7 +147,7 @@ def test_a_users_password_stays_when_a_file_sets_the_user(run: Run, tmp_path: Pa
     file = tmp_path / "in.csv"
     file.write_text("id,role,real_name\nadmin,admin,First Officer\n")
     assert run("user", "import", str(file)) == 0
-    (admin,) = shown(run, capsys, "user", "list")
+    (admin,) = run.shown("user", "list")
     assert (admin["real_name"], admin["password"], admin["must_change"]) == ("First Officer", True, True)
     file.write_text("id,role,password\nx,planner,secret words 1\n")
     assert run("user", "import", str(file)) == 2
