@@ -50,23 +50,23 @@ _TEXTS: Final[Mapping[Kind, Words]] = {
     Kind.OVERDUE: Words(
         "{segments} 段录像已到期未删除，最早到期日 {since}", "{segments} segments are past their time, the first since {since}"
     ),
-    Kind.SWITCHED_OFF: Words("录像被关闭 {length}", "for {length} nobody let it record"),
+    Kind.SWITCHED_OFF: Words("录像被关闭 {length}", "switched off for {length}"),
     Kind.NO_VIEWING_CAMERA: Words(
-        "没有拍摄操作人员的在录摄像机", "no camera of it records, so nobody sees who looks at footage"
+        "没有拍摄操作人员的在录摄像机", "none of its cameras records, so nobody sees who looks at footage"
     ),
-    Kind.VIEWING_GAP: Words("缺失 {gaps} 段，共 {length}", "{gaps} gaps, {length} in all"),
+    Kind.VIEWING_GAP: Words("缺失 {gaps} 段，共 {length}", "gaps: {gaps}, {length} in all"),
     Kind.INCOMPLETE: Words(
         "录像完整率 {share}，低于 {least}；最差 {day}：{worst}", "{share} complete, below {least}; worst {day}: {worst}"
     ),
     Kind.INTERCONNECT: Words(
         "联网方式不是 GB/T 28181，且无批准文号", "connected otherwise than by GB/T 28181, with no approval on record"
     ),
-    Kind.NO_CAMERA: Words("没有在录摄像机", "no camera of it records"),
+    Kind.NO_CAMERA: Words("没有在录摄像机", "none of its cameras records"),
     Kind.APPROVALS: Words("缺少：{missing}", "not on record: {missing}"),
     Kind.UNIT: Words("缺少：{missing}", "not on record: {missing}"),
     Kind.CLOCK: Words("偏差 {offset}，限值 {limit}", "{offset} against the host's clock, more than {limit}"),
 }
-_ALARM: Final = Words("报警：{message}", "{message}")
+_SILENT: Final = "nothing is recorded of "
 
 FIELDS: Final[Mapping[str, Words]] = {
     "design": Words("设计审批", "design approval"),
@@ -186,12 +186,20 @@ def text(finding: Finding) -> Words:
     """What is found, with its figures."""
     facts = dict(finding.facts)
     if "message" in facts:
-        return _ALARM.filled(facts)
+        return _alarm(facts["message"])
     if "missing" in facts:
         names = [FIELDS[name] for name in facts["missing"].split(",")]
         zh, en = "、".join(name.zh for name in names), ", ".join(name.en for name in names)
         return Words(_TEXTS[finding.kind].zh.format(missing=zh), _TEXTS[finding.kind].en.format(missing=en))
     return _TEXTS[finding.kind].filled(facts)
+
+
+def _alarm(message: str) -> Words:
+    """An alarm's words are English; the one there is one of for each camera has its reason in Chinese too."""
+    camera, colon, why = message.removeprefix(_SILENT).partition(": ")
+    if message.startswith(_SILENT) and colon:
+        return Words(f"{camera} 无录像：{reason(why).zh}", message)
+    return Words(f"报警：{message}", message)
 
 
 def article(english: str) -> Words:

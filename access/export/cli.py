@@ -276,6 +276,8 @@ def _run(
     as_json: bool,
     allow_damaged: bool = False,
 ) -> None:
+    from vault.grant import Refusal
+
     heard: set[str] = set()
 
     def said(text: str) -> None:
@@ -288,9 +290,10 @@ def _run(
     try:
         with progress(session, f"export {job.id}", exports.expected_bytes(job)) as line:
             job, made = exports.run(job.id, who, password=password, allow_damaged=allow_damaged, told=line.advance, said=said)
-    except (StreamvaultError, KeyboardInterrupt):
+    except (StreamvaultError, KeyboardInterrupt) as error:
         with suppress(StreamvaultError):
-            if not exports.get(job_id).step.ended:
+            # A refusal says itself what it waits for, or whose the export is.
+            if not (isinstance(error, Refusal) and error.code != "lapsed") and not exports.get(job_id).step.ended:
                 said(f"is not finished; `export resume {job_id}` takes it up again within a day")
         raise
     _tell_password(made)

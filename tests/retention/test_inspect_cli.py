@@ -70,6 +70,7 @@ def test_the_table_has_findings_first_and_the_definition_last(data: Path, capsys
     chinese = out(capsys, data, "--lang", "zh")
     assert "惠阳规范第14条 (2)" in chinese
     assert "积累中" in chinese
+    assert "vault 无录像：" in chinese
     assert "录像完整率 = 已录秒数" in chinese
 
 

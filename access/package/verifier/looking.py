@@ -208,7 +208,11 @@ class Look:
     def _trust(self, spans: list[Span], keys: set[bytes], origin: str) -> None:
         known = trusted(spans, self._trusts)
         for key in sorted(keys - set(known)):
-            why = "no key that is trusted vouches for it" if known else "it is another installation's"
+            why = (
+                "no key that is trusted vouches for it"
+                if known
+                else "it is another installation's, or the office has a newer key now: then --succession shows it"
+            )
             trust = ", ".join(sorted(map(grouped, self._trusts))[:3])
             self._note("key", "proof/public.pem", f"signed by {origin}, {grouped(fingerprint(key))}, not by {trust}: {why}")
 

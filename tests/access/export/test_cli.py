@@ -20,6 +20,8 @@ from access.people.users import Users
 from index.node import open_node
 from tests.access.export.test_engine import flip, verify
 from tests.access.test_cli import SAID
+from tests.support.people import PASSWORD as LI
+from tests.support.people import add_user
 from tests.support.segments import video_track
 from tests.support.streams import encode_h264
 from tests.support.tools import need
@@ -162,6 +164,22 @@ def test_what_was_cut_short_is_named_and_taken_up_again(
     assert run("resume", found[1]) == 2
     assert run("abort", found[1]) == 2
     assert f"export {found[1]} is done" in capsys.readouterr().err
+
+
+def test_whoever_may_not_take_it_up_is_not_told_to(
+    run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flip(data, 0)
+    assert run("create", "cam-1", *span(), "-o", str(tmp_path / "out"), *SAID) == 8
+    with open_node(DataFolder.open(data), Config(), SystemClock()) as node:
+        (job,) = Jobs(node.environment).all()
+        add_user(People(node.registry, node.clock), role=Role.INVESTIGATOR)
+    monkeypatch.setenv("STREAMVAULT_PASSWORD", LI)
+    capsys.readouterr()
+    assert run("resume", job.id, "--as", "li") == 4
+    said = capsys.readouterr().err
+    assert f"export {job.id} is operator@" in said
+    assert "takes it up again" not in said
 
 
 def test_an_export_is_given_up(run: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
