@@ -186,7 +186,7 @@ def _held(
             "validity",
             "Art. 13, 14",
         )
-    fitting = [(grant, part) for grant, part in valid if part.start_us <= wanted.start_us and wanted.end_us <= part.end_us]
+    fitting = [(grant, part) for grant, part in valid if _within(wanted, part)]
     if not fitting:
         grant, part = max(valid, key=lambda held: _overlap_us(held[1], wanted))
         stood = "" if part == grant.window else ", while the camera stood at a site of it"
@@ -207,6 +207,10 @@ def _of(camera: CameraFacts, known: Known) -> list[tuple[UnitGrant, list[Interva
             if (part := stood.intersection(grant.window)) is not None:
                 found.setdefault(id(grant), (grant, []))[1].append(part)
     return [(grant, parts if len(parts) == 1 else union(parts)) for grant, parts in found.values()]
+
+
+def _within(one: Interval, whole: Interval) -> bool:
+    return whole.start_us <= one.start_us and one.end_us <= whole.end_us
 
 
 def _overlap_us(one: Interval, other: Interval) -> int:

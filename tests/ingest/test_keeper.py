@@ -11,6 +11,7 @@ import pytest
 from index.cameras import NewCamera
 from index.catalog import Catalog
 from index.node import Node, open_node
+from index.sites import Site
 from index.timeline import Gap
 from ingest.keeper import Keeper
 from ingest.messages import CameraSpec
@@ -192,7 +193,8 @@ def take_some(keeper: Keeper, *numbers: int) -> tuple[set[int], set[int]]:
 def test_what_recording_does_not_depend_on_may_change_without_beginning_it_anew(node: Node, keeper: Keeper) -> None:
     before = dict(keeper.wanted)
     changes = node.cameras.changes()
-    node.cameras.set("cam-1", name="North gate")
+    node.sites.add(Site("yard"))
+    node.cameras.set("cam-1", name="North gate", site="yard")
     assert node.cameras.changes() > changes
     keeper.refresh()
     assert keeper.wanted == before

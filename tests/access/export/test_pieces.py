@@ -13,6 +13,7 @@ from access.export.intake import Intake
 from access.export.taking import Piece, Taker
 from access.package.custody import Source
 from index.cameras import Camera
+from index.sites import Site
 from tests.access.export.test_engine import custody, fails, verify
 from tests.support.exporting import OPERATOR, SAID, exporting, wish
 from tests.support.probe import decode_errors
@@ -92,14 +93,20 @@ def test_pieces_that_are_done_are_not_read_again(tmp_path: Path, track: Track, m
     assert verify(made.path).returncode == 0
 
 
-def test_where_the_codec_changes_a_new_file_begins(tmp_path: Path, track: Track) -> None:
+def test_where_the_codec_changes_a_new_file_begins_and_where_the_camera_stood_is_said(tmp_path: Path, track: Track) -> None:
     ends = make_vault(tmp_path / "data", [track], START_US, ["store"])
     other = video_track(encode_h265(frames=25), Codec.H265)
     with exporting(tmp_path / "data", ManualClock(START_US + 3_600 * US)) as (node, exports):
         put_segment(node, CameraNumber(1), [other], ends[-1], sequence=1)
+        node.sites.add(Site("gate", name="North gate"))
+        node.cameras.set("cam-1", site="gate", since_us=ends[-1])
+        # Later than what is asked for.
+        node.cameras.set("cam-1", site="default")
         job = exports.ask(OPERATOR, wish(tmp_path / "out", Interval(START_US, ends[-1] + US)), SAID)
         _, made = exports.run(job.id, OPERATOR)
-    files = [made.path / file["path"] for file in custody(made.path)["cameras"][0]["files"]]
+    camera = custody(made.path)["cameras"][0]
+    assert (camera["site"], camera["site_name"]) == ("default, gate", "North gate")
+    files = [made.path / file["path"] for file in camera["files"]]
     assert [shown(file) for file in files] == [75, 25]
     assert verify(made.path).returncode == 0
 
