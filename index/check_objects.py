@@ -17,13 +17,13 @@ from index.check import Finding, Progress, Severity, no_progress, rows_of
 from index.environment import Environment, Table
 from index.rows import Place, SegmentRow, State, pending_key, segment_key
 from index.writes import SegmentWriter
-from vault.errors import NotFound, StreamvaultError, UsageError
+from vault.errors import NotFound, StreamvaultError, Unreadable, UsageError
 from vault.grant import system_grant
 from vault.ids import SegmentKey
 from vault.source import ByteSource
 from vault.spool import Spool
 from vault.store.interface import ObjectStat, ObjectStore
-from vault.store.segments import open_segment
+from vault.store.segments import damage, open_segment
 
 UPLOAD_GRACE_US = 3_600_000_000
 """An object may be this old without a row: the upload comes before the row says so."""
@@ -152,6 +152,10 @@ class ObjectCheck:
                 return self._bytes_problem(row, file)
         except NotFound:
             return f"its bytes are not in the {where}"
+        except Unreadable as error:
+            # Of a store that gives nothing at all no object is a finding.
+            lost = damage(self._store, row.key, error) if row.place is Place.STORE else error
+            return f"its bytes in the {where} cannot be read: {lost}"
         except StreamvaultError as error:
             return f"its bytes in the {where} cannot be read: {error}"
 

@@ -1,11 +1,13 @@
 """What a working folder knows of pieces that are done, so that an export that was cut short takes only the rest.
 
-A line of JSON behind each piece; media files themselves are noted by the package's builder. Derived data: gone with the folder.
+A line behind each piece: the SHA-256 of its JSON, a space, the JSON, which becomes part of what the custody says. Media files themselves
+are noted by the package's builder. Derived data: gone with the folder.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -33,7 +35,8 @@ def keep(folder: Path, key: Key, piece: Piece) -> None:
     pictures = [[one.at_us, base64.b64encode(one.jpeg).decode()] for one in piece.thumbnails]
     line = {"camera": number, "wanted": asdict(wanted), **asdict(piece), "thumbnails": pictures}
     try:
-        append_line(folder / NAME, json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode())
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode()
+        append_line(folder / NAME, _digest(text) + b" " + text)
     except OSError as error:
         raise store_error(f"writing in the working folder {folder}", error) from error
 
@@ -49,13 +52,20 @@ def kept(folder: Path, finished: Mapping[str, MediaFile]) -> dict[Key, Piece]:
         raise store_error(f"reading the working folder {folder}", error) from error
     whole = set(finished.values())
     for line in lines:
-        # What a kill left of a line is none: that piece is taken again.
+        # What a kill left of a line, or a disk changed in it, is none: that piece is taken again.
+        digest, _, text = line.partition(b" ")
+        if digest != _digest(text):
+            continue
         with suppress(ValueError, KeyError, TypeError, StreamvaultError):
-            row = json.loads(line)
+            row = json.loads(text)
             piece = _piece(row)
             if {taken.file for taken in piece.files} <= whole:
                 found[CameraNumber(row["camera"]), _interval(row["wanted"])] = piece
     return found
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest().encode()
 
 
 def _piece(row: Mapping[str, Any]) -> Piece:

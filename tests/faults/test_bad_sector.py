@@ -16,6 +16,8 @@ import pytest
 
 from access.export.intake import Intake
 from access.export.job import Step
+from index.check_objects import Level, ObjectCheck
+from index.renew import renew
 from tests.access.export.test_engine import custody, verify
 from tests.support.disks import power_cut_disk
 from tests.support.exporting import OPERATOR, SAID, exporting, outcomes, wish
@@ -23,7 +25,11 @@ from tests.support.probe import decode_errors
 from tests.support.segments import START_US, video_track
 from tests.support.streams import encode_h264
 from tests.support.vaults import make_vault
+from vault.clock import ManualClock
+from vault.config import Config
+from vault.datafolder import DataFolder
 from vault.errors import Damaged, StoreError
+from vault.ids import CameraNumber
 from vault.timebase import US, Interval, format_us
 
 SPAN = Interval(START_US, START_US + 14 * US)
@@ -100,6 +106,45 @@ def test_a_bad_sector_in_the_midst_of_a_segment_is_the_same(
         _, made = exports.run(job.id, OPERATOR, allow_damaged=True)
         assert outcomes(node) == ["asked", "aborted", "asked", "done"]
     assert_left_out(made.path, key)
+
+
+def test_a_store_that_gives_nothing_is_no_finding_and_no_damage(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unread(fd: int, *_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with exporting(data) as (node, exports):
+        job = exports.ask(OPERATOR, wish(tmp_path / "out", SPAN, allow_damaged=True), SAID)
+        # By now it knows the store for its own.
+        assert node.store.stat("marker") is None
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "preadv", unread)
+            patched.setattr("vault.source.os.pread", unread)
+            check = ObjectCheck(node.environment, node.store, node.spool, Level.HASH, node.clock.now_us())
+            with pytest.raises(StoreError):
+                list(check.findings())
+            with pytest.raises(StoreError):
+                exports.run(job.id, OPERATOR)
+        assert list(check.findings()) == []
+        exports.run(job.id, OPERATOR)
+
+
+def test_one_segment_that_cannot_be_read_does_not_stop_a_rebuild(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, real = segment(data), os.pread
+
+    def pread(fd: int, length: int, offset: int) -> bytes:
+        if Path(f"/proc/self/fd/{fd}").readlink() == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, length, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    made = renew(DataFolder.open(data), Config(), ManualClock(START_US + 3_600 * US), lambda step, seen: None)
+    ((key, why),) = made.refused
+    assert key == bad.relative_to(data / "store").as_posix()
+    assert "cannot be read" in why
+    with exporting(data) as (node, _):
+        assert len(node.timeline.span(CameraNumber(1), SPAN)) == 2
 
 
 def assert_left_out(package: Path, key: str) -> None:

@@ -219,6 +219,24 @@ def test_what_is_still_as_it_was_written_is_not_taken_twice(
     assert [path.stat().st_ino for path in made.path.rglob("*.mp4")] == [before]
 
 
+def test_what_a_disk_changed_in_the_notes_of_a_piece_does_not_come_into_the_custody(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with exporting(data) as (_, exports):
+        job = exports.ask(OPERATOR, wish(tmp_path / "out", SPAN), SAID)
+        with monkeypatch.context() as patched:
+            patched.setattr("access.package.builder.PackageBuilder.close_payload", _killed)
+            with pytest.raises(Killed):
+                exports.run(job.id, OPERATOR)
+        (notes,) = (data / "exports").rglob("pieces.jsonl")
+        text = notes.read_bytes()
+        key = b"c0000000001/2026-"
+        assert key in text
+        notes.write_bytes(text.replace(key, b"c0000000001/2027-"))
+        _, made = exports.run(job.id, OPERATOR)
+    assert b"/2027-" not in (made.path / "data" / "custody.json").read_bytes()
+
+
 def test_exports_that_were_lost_with_the_index_end_in_the_register(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
