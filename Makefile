@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -q
+# Tests wait for real recorders and servers more than they compute. A file stays in one process; with ARGS="-n 0" there is only one.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 COMPILE := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
@@ -29,7 +31,7 @@ run: $(READY) ## make the environment and start the demonstration: four simulate
 	@exec $(BIN)/streamvault demo
 
 test: system $(READY) ## make the environment and run all tests
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(PARALLEL) $(ARGS)
 
 check: system $(READY) lint interpreted unit ## everything CI runs: style, types, imports, and the tests on both inner loops
 
@@ -44,7 +46,7 @@ interpreted: $(READY) ## whole recordings, byte for byte, with the inner loop in
 	STREAMVAULT_INNER=interpreted $(PYTEST) tests/ingest/test_camera.py tests/ingest/test_e2e_exact.py $(ARGS)
 
 unit: $(READY)
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(PARALLEL) $(ARGS)
 
 system: ## as root on Debian: install the system packages that tests use
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -146,8 +146,11 @@ class Uploader:
 
     def _hand_out(self, *, anew: bool = True) -> None:
         """Give free lanes something to do; `anew`: look at the index when what was chosen is used up."""
-        if anew and not self._chosen and self._lanes.free > 0:
-            self._more = False
+        looks = anew and not self._chosen and self._lanes.free > 0
+        if anew:
+            # What was committed since the last look may wait.
+            self._more = not looks
+        if looks:
             if self._small_objects():
                 return
             self._choose()

@@ -5,9 +5,10 @@ Helpers for one area live in `tests/support/`, not here.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from argon2.profiles import CHEAPEST
 from hypothesis import HealthCheck, settings
 
 from tests.support.commands import Run
+from vault.logs import LogfmtFormatter
 
 CI = os.environ.get("CI", "").lower() == "true"
 
@@ -69,6 +71,16 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("STREAMVAULT_") and name != "STREAMVAULT_INNER"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A command called in this process sends the log to the standard error of its test, which later tests do not have."""
+    yield
+    root = logging.getLogger()
+    for handler in [known for known in root.handlers if isinstance(known.formatter, LogfmtFormatter)]:
+        root.removeHandler(handler)
+        logging.captureWarnings(False)
 
 
 @pytest.fixture(autouse=True)

@@ -135,20 +135,24 @@ def test_on_a_full_bucket_the_eligible_goes_then_the_spool_fills_and_all_drains_
     with recorder(bucket.settings, tmp_path) as node:
         old, young = put(node, OLD, 50), put(node, YOUNG, 4)
         node.start(settings=SETTINGS, segment_seconds=1, spool_bytes=SPOOL_BYTES)
-        wait_until(lambda: len(stored(node)) > len(old | young) + 2, 60, f"segments; the log says\n{node.log[-3000:]}")
+        wait_until(lambda: len(stored(node)) > len(old | young) + 2, 60, lambda: f"segments; the log says\n{node.log[-3000:]}")
         fill(filler)
-        wait_until(lambda: "store out of space" in alarms(node), 60, f"an alarm; the log says\n{node.log[-3000:]}")
+        wait_until(lambda: "store out of space" in alarms(node), 60, lambda: f"an alarm; the log says\n{node.log[-3000:]}")
         # Whoever deletes begins here, and has never seen this bucket when it still took anything.
         with deleting(node):
-            wait_until(lambda: not old & stored(node), 60, f"room; the log says\n{node.log[-3000:]}")
-            wait_until(lambda: "store out of space" not in alarms(node), 30, f"the end; the log says\n{node.log[-3000:]}")
+            wait_until(lambda: not old & stored(node), 60, lambda: f"room; the log says\n{node.log[-3000:]}")
+            wait_until(
+                lambda: "store out of space" not in alarms(node), 30, lambda: f"the end; the log says\n{node.log[-3000:]}"
+            )
             wait_until(lambda: len(waiting(node)) <= len(node.numbers), 30, "a drained spool")
             fill(filler)
             # So that the rest is full in seconds, while a class's step is still more than a second of footage.
             (node.folder.spool / "filler").write_bytes(bytes(SPOOL_BYTES * 7 // 10))
             kept_there = stored(node)
             general, key = node.numbers
-            wait_until(lambda: why(node, general) == "spool full", 60, f"a class stopped; the log says\n{node.log[-3000:]}")
+            wait_until(
+                lambda: why(node, general) == "spool full", 60, lambda: f"a class stopped; the log says\n{node.log[-3000:]}"
+            )
             said = alarms(node)
             assert {"store out of space", "spool filling", "spool full"} <= said.keys()
             assert "give it room" in said["store out of space"]
@@ -158,8 +162,8 @@ def test_on_a_full_bucket_the_eligible_goes_then_the_spool_fills_and_all_drains_
             waited, last = waiting(node), node.last_epoch()
             filler.unlink()
             (node.folder.spool / "filler").unlink()
-            wait_until(lambda: waited <= stored(node), 60, f"an empty spool; the log says\n{node.log[-3000:]}")
-            wait_until(lambda: not alarms(node), 60, f"no alarm but {alarms(node)}; the log says\n{node.log[-3000:]}")
+            wait_until(lambda: waited <= stored(node), 60, lambda: f"an empty spool; the log says\n{node.log[-3000:]}")
+            wait_until(lambda: not alarms(node), 60, lambda: f"no alarm but {alarms(node)}; the log says\n{node.log[-3000:]}")
             node.wait_recording(60, epoch_above=last)
         assert node.stop() == 0
         assert not waiting(node)
@@ -183,14 +187,16 @@ def test_before_a_capacity_is_reached_the_eligible_goes_and_then_the_lowest_clas
         node.wait_recording()
         general, key = node.numbers
         with deleting(node):
-            wait_until(lambda: not old & stored(node), 60, f"room; the log says\n{node.log[-3000:]}")
+            wait_until(lambda: not old & stored(node), 60, lambda: f"room; the log says\n{node.log[-3000:]}")
             assert why(node, general) != "store full"
             with node.open() as opened:
                 room = room_of(opened)
             assert room is not None
             young = put(node, YOUNG, (room.free_bytes - CAPACITY_BYTES // 16) // PADDING)
             wait_until(lambda: "store filling" in alarms(node), 30, "an alarm")
-            wait_until(lambda: why(node, general) == "store full", 60, f"a class stopped; the log says\n{node.log[-3000:]}")
+            wait_until(
+                lambda: why(node, general) == "store full", 60, lambda: f"a class stopped; the log says\n{node.log[-3000:]}"
+            )
             assert "sites of class general are not recorded" in alarms(node)["store full"]
             there = stored(node)
             # The key site is recorded into whatever the bucket still takes.

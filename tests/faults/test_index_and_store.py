@@ -198,13 +198,13 @@ def test_a_node_goes_on_recording_over_a_restored_index_and_a_rebuild_makes_it_w
     node = TestNode(tmp_path / "data", cameras=1)
     try:
         node.start()
-        wait_until(lambda: node.segment_paths(), 60, f"a segment in the store; the log says\n{node.log[-3000:]}")
+        wait_until(lambda: node.segment_paths(), 60, lambda: f"a segment in the store; the log says\n{node.log[-3000:]}")
         assert node.stop() == 0
         with node.open() as opened:
             opened.environment.copy(tmp_path / "copy")
         count = len(node.segment_paths())
         node.start()
-        wait_until(lambda: len(node.segment_paths()) > count + 1, 60, f"more of them; the log says\n{node.log[-3000:]}")
+        wait_until(lambda: len(node.segment_paths()) > count + 1, 60, lambda: f"more of them; the log says\n{node.log[-3000:]}")
         assert node.stop() == 0
         with node.open() as opened:
             last = opened.catalog.epoch(node.numbers[0])

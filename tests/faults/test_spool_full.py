@@ -48,15 +48,17 @@ def test_the_lowest_class_stops_first_and_all_go_on_when_the_store_is_back(node:
     away = store.with_name("store.away")
     store.rename(away)
     wait_until(lambda: "h at the present rate" in alarms(node).get("spool filling", ""), 60, "an alarm that knows the rate")
-    wait_until(lambda: state(node, general) == "spool full", 60, f"a class stopped; the log says\n{node.log[-3000:]}")
+    wait_until(lambda: state(node, general) == "spool full", 60, lambda: f"a class stopped; the log says\n{node.log[-3000:]}")
     assert "store away" in alarms(node)
-    wait_until(lambda: state(node, key) == "spool full", 60, f"the other class stopped; the log says\n{node.log[-3000:]}")
+    wait_until(
+        lambda: state(node, key) == "spool full", 60, lambda: f"the other class stopped; the log says\n{node.log[-3000:]}"
+    )
     assert "class general, key are not recorded" in alarms(node)["spool full"]
     kept = set(node.spool_files())
     filler.unlink()
     away.rename(store)
     last = node.last_epoch()
-    wait_until(lambda: not alarms(node), 60, f"no alarm; the log says\n{node.log[-3000:]}")
+    wait_until(lambda: not alarms(node), 60, lambda: f"no alarm; the log says\n{node.log[-3000:]}")
     node.wait_recording(60, epoch_above=last)
     assert node.stop() == 0
     stored = {path.name for path in node.segment_paths()}
@@ -77,7 +79,7 @@ def test_a_recorder_that_starts_with_a_full_spool_says_so_and_waits(node: TestNo
     filler.write_bytes(bytes(SIZE_BYTES))
     node.start(settings=SETTINGS, spool_bytes=SIZE_BYTES)
     for number in node.numbers:
-        wait_until(lambda number=number: state(node, number) == "spool full", 30, f"the log says\n{node.log[-3000:]}")
+        wait_until(lambda number=number: state(node, number) == "spool full", 30, lambda: f"the log says\n{node.log[-3000:]}")
     last = node.last_epoch()
     filler.unlink()
     node.wait_recording(30, epoch_above=last)

@@ -91,7 +91,7 @@ def assert_rebuilt_equal(node: TestNode) -> None:
 def test_a_worker_killed_at_any_step_of_a_segments_life_leaves_nothing_torn(node: TestNode) -> None:
     faults = [fault | {"who": "worker"} for fault in WORKER]
     node.start(faults=faults, **SHORT)
-    wait_until(lambda: len(list(node.markers.iterdir())) == len(faults), 90, f"faults;\n{node.log[-2000:]}")
+    wait_until(lambda: len(list(node.markers.iterdir())) == len(faults), 90, lambda: f"faults;\n{node.log[-2000:]}")
     last = node.last_epoch()
     node.wait_recording(epoch_above=last)
     assert node.stop() == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from index.alarms import Alarms
 from tests.support.node import TestNode, wait_until
 from tests.support.s3servers import KEYS, Server, server
 from vault.errors import StoreError
@@ -35,6 +36,12 @@ def node(bucket: Server, tmp_path: Path) -> Iterator[TestNode]:
     made.close()
 
 
+def alarms(node: TestNode) -> str:
+    """What lasts, in words: the newest reason, which the log does not repeat."""
+    with node.open() as opened:
+        return "; ".join(alarm.message for alarm in Alarms(opened.environment).lasting())
+
+
 def stored(node: TestNode) -> set[SegmentKey]:
     with node.open() as opened:
         return {SegmentKey.parse(item.key) for item in opened.store.list("segments/")}
@@ -47,14 +54,14 @@ def waiting(node: TestNode) -> set[SegmentKey]:
 
 def test_what_was_recorded_while_the_bucket_was_frozen_is_there_when_it_thaws(bucket: Server, node: TestNode) -> None:
     node.start()
-    wait_until(lambda: len(stored(node)) >= 2, 60, f"segments in the bucket; the log says\n{node.log[-3000:]}")
+    wait_until(lambda: len(stored(node)) >= 2, 60, lambda: f"segments in the bucket; the log says\n{node.log[-3000:]}")
     os.kill(bucket.process.pid, signal.SIGSTOP)
     try:
         # Three closed ones of each camera and the open one.
-        wait_until(lambda: len(waiting(node)) >= 8, 60, f"segments in the spool; the log says\n{node.log[-3000:]}")
+        wait_until(lambda: len(waiting(node)) >= 8, 60, lambda: f"segments in the spool; the log says\n{node.log[-3000:]}")
     finally:
         os.kill(bucket.process.pid, signal.SIGCONT)
-    wait_until(lambda: len(waiting(node)) <= 4, 60, f"an empty spool; the log says\n{node.log[-3000:]}")
+    wait_until(lambda: len(waiting(node)) <= 4, 60, lambda: f"an empty spool; the log says\n{node.log[-3000:]}")
     assert node.stop() == 0
     assert not waiting(node)
     assert "does not answer in time" in node.log or "did not answer in time" in node.log
@@ -76,20 +83,24 @@ def test_a_store_swapped_for_an_empty_one_gets_nothing_and_recording_goes_on(tmp
     node = TestNode(tmp_path / "data", cameras=1)
     try:
         node.start()
-        wait_until(lambda: len(node.segment_paths()) >= 2, 60, f"segments in the store; the log says\n{node.log[-3000:]}")
+        wait_until(
+            lambda: len(node.segment_paths()) >= 2, 60, lambda: f"segments in the store; the log says\n{node.log[-3000:]}"
+        )
         store, away = node.folder.path / "store", node.folder.path / "store.away"
         store.rename(away)
         store.mkdir(mode=0o700)
         # The folder is opened anew, and then its marker is missed.
-        wait_until(lambda: "has no marker" in node.log, 30, "a word about the folder")
+        wait_until(
+            lambda: "has no marker" in alarms(node), 60, lambda: f"an alarm about the folder; the log says\n{node.log[-3000:]}"
+        )
         # Whoever opens it now misses the marker.
         with node.open() as opened, pytest.raises(StoreError, match="has no marker"):
             opened.store.stat("a")
-        wait_until(lambda: len(waiting(node)) >= 3, 60, f"segments in the spool; the log says\n{node.log[-3000:]}")
+        wait_until(lambda: len(waiting(node)) >= 3, 60, lambda: f"segments in the spool; the log says\n{node.log[-3000:]}")
         assert not [path for path in store.rglob("*") if path.suffix == ".mp4"]
         shutil.rmtree(store)
         away.rename(store)
-        wait_until(lambda: len(waiting(node)) <= 1, 60, f"an empty spool; the log says\n{node.log[-3000:]}")
+        wait_until(lambda: len(waiting(node)) <= 1, 60, lambda: f"an empty spool; the log says\n{node.log[-3000:]}")
         assert node.stop() == 0
         assert not [finding for finding in node.findings() if finding.severity == "error"]
         assert not node.compare(node.numbers[0]).strange

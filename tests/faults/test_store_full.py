@@ -84,7 +84,7 @@ def test_with_nothing_eligible_the_lowest_class_stops_and_nothing_is_deleted(nod
         leave(filler, DISK_BYTES * 105 // 1000)
         # No rate that was measured here: the least that two cameras of this rate can bring.
         seen = foretold(node, BITRATE / 8 * 2 * 3600 / 2)
-        wait_until(lambda: "store filling" in alarms(node), 60, f"an alarm; the log says\n{node.log[-3000:]}")
+        wait_until(lambda: "store filling" in alarms(node), 60, lambda: f"an alarm; the log says\n{node.log[-3000:]}")
         assert alarms(node)["store filling"][0] <= seen[Step.ALARM] + LOOK_US
         leave(filler, DISK_BYTES * 15 // 1000)
         wait_until(lambda: str(node.status().get(str(general), {}).get("why")) == "store full", 60, "a class stopped")
@@ -96,7 +96,7 @@ def test_with_nothing_eligible_the_lowest_class_stops_and_nothing_is_deleted(nod
         kept = set(node.segment_paths())
         wait_until(lambda: set(node.segment_paths()) > kept, 20, "segments of the other")
         filler.unlink()
-        wait_until(lambda: not alarms(node), 60, f"no alarm; the log says\n{node.log[-3000:]}")
+        wait_until(lambda: not alarms(node), 60, lambda: f"no alarm; the log says\n{node.log[-3000:]}")
         wait_until(lambda: node.status().get(str(general), {}).get("state") == "recording", 40, "both record")
     finally:
         child.stop()

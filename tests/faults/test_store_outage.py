@@ -36,7 +36,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def node(bucket: Server, tmp_path: Path) -> Iterator[TestNode]:
-    store = dataclasses.replace(bucket.settings, timeout_seconds=1.0, request_seconds=5.0, attempts=2)
+    store = dataclasses.replace(bucket.settings, timeout_seconds=10.0, request_seconds=30.0, attempts=2)
     made = TestNode(tmp_path / "data", cameras=CAMERAS, store=store, spec=dataclasses.replace(SPEC, bitrate=100_000))
     yield made
     made.close()
@@ -52,10 +52,12 @@ def rows(node: TestNode) -> tuple[int, int]:
 
 def test_an_outage_at_twenty_cameras_loses_nothing_and_the_spool_drains(bucket: Server, node: TestNode) -> None:
     node.start(settings={"ingest.turns:LAST_STORE_BACKOFF_US": US})
-    wait_until(lambda: rows(node)[0] >= CAMERAS, 90, f"segments in the bucket; the log says\n{node.log[-3000:]}")
+    wait_until(lambda: rows(node)[0] >= CAMERAS, 90, lambda: f"segments in the bucket; the log says\n{node.log[-3000:]}")
     bucket.process.kill()
     bucket.process.wait()
-    wait_until(lambda: rows(node)[1] >= MISSED * CAMERAS, 90, f"segments in the spool; the log says\n{node.log[-3000:]}")
+    wait_until(
+        lambda: rows(node)[1] >= MISSED * CAMERAS, 90, lambda: f"segments in the spool; the log says\n{node.log[-3000:]}"
+    )
     with node.open() as opened:
         assert [alarm.kind for alarm in Alarms(opened.environment).lasting()] == ["store away"]
         # Playback of what is near, and a word about what is not.
@@ -72,9 +74,9 @@ def test_an_outage_at_twenty_cameras_loses_nothing_and_the_spool_drains(bucket: 
         ):
             pass
     bucket.again()
-    wait_until(lambda: rows(node)[1] <= CAMERAS, 90, f"an empty spool; the log says\n{node.log[-3000:]}")
+    wait_until(lambda: rows(node)[1] <= CAMERAS, 90, lambda: f"an empty spool; the log says\n{node.log[-3000:]}")
     assert node.stop() == 0
-    assert rows(node)[1] == 0
+    assert rows(node)[1] == 0, node.log[-3000:]
     # Hashes, order, and no second without footage or a reason.
     assert node.findings() == []
     for number in node.numbers:

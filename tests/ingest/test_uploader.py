@@ -46,9 +46,9 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
         yield made
 
 
-def commit(vault: Vault, count: int) -> list[SegmentKey]:
+def commit(vault: Vault, count: int, first: int = 0) -> list[SegmentKey]:
     """That many committed segments in the spool."""
-    keys = [SegmentKey(CameraNumber(1), START_US + number * US, 1, number) for number in range(count)]
+    keys = [SegmentKey(CameraNumber(1), START_US + number * US, 1, number) for number in range(first, first + count)]
     rows = []
     for key in keys:
         data = closed_segment(key)
@@ -56,7 +56,8 @@ def commit(vault: Vault, count: int) -> list[SegmentKey]:
         os.write(fd, data)
         os.close(fd)
         rows.append(row_of(data))
-    vault.catalog.raise_epoch(CameraNumber(1))
+    if first == 0:
+        vault.catalog.raise_epoch(CameraNumber(1))
     vault.catalog.commit(rows)
     return keys
 
@@ -120,6 +121,34 @@ def test_an_upload_that_is_stuck_delays_no_other(vault: Vault, tmp_path: Path) -
         sender.stop(20)
     assert places(vault, keys) == [Place.STORE] * 40
     assert not vault.spool.list_keys()
+
+
+def test_what_is_committed_while_all_lanes_are_busy_goes_before_the_end(
+    vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.uploader.WAIT_US", US // 100)
+    keys, go_on, busy = commit(vault, 4), threading.Event(), threading.Semaphore(0)
+
+    class Slow(LocalStore):
+        at_once = 4
+
+        def put_files(self, files: Sequence[NewObject]) -> Failures:
+            busy.release()
+            go_on.wait(60)
+            return super().put_files(files)
+
+    sender = Uploader(vault.spool, Slow(tmp_path / "store"), vault.catalog, vault.registry, SystemClock())
+    sender.start()
+    for _ in range(4):
+        assert busy.acquire(timeout=20)
+    keys += commit(vault, 20, first=4)
+    ending = threading.Thread(target=sender.stop, args=(20,))
+    ending.start()
+    # The last round has begun; it must not end with what was chosen before.
+    ending.join(0.5)
+    go_on.set()
+    ending.join(30)
+    assert places(vault, keys) == [Place.STORE] * 24
 
 
 def test_each_object_is_put_once(vault: Vault, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -71,7 +72,7 @@ def hold_the_lock(path: Path, told: Connection, stamped: bool) -> None:
         if not stamped:
             environment.write_ended(os.getpid())
         told.send("holding")
-        os.kill(os.getpid(), signal.SIGSTOP)
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def read_and_stop(path: Path, told: Connection) -> None:
@@ -80,7 +81,7 @@ def read_and_stop(path: Path, told: Connection) -> None:
     with environment.read() as txn:
         txn.get(Table.META, b"x")
         told.send("reading")
-        os.kill(os.getpid(), signal.SIGSTOP)
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def clear_dead_readers(path: Path, told: Connection) -> None:

@@ -55,12 +55,13 @@ RECORDING: dict[str, Any] = {
 MATCH_US = 3 * US
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 30, what: str = "") -> Any:
-    """Poll until the condition is true and return it; after the deadline the test fails."""
+def wait_until(condition: Callable[[], Any], seconds: float = 30, what: str | Callable[[], str] = "") -> Any:
+    """Poll until the condition is true and return it; after the deadline the test fails. `what` is asked for then, not before."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what or getattr(condition, '__doc__', '') or condition}")
+            missing = what() if callable(what) else what
+            raise AssertionError(f"not within {seconds} s: {missing or getattr(condition, '__doc__', '') or condition}")
         time.sleep(0.02)
     return found
 

@@ -115,7 +115,7 @@ def test_eight_exports_at_once_cost_recording_no_frame(tmp_path: Path) -> None:
     node = TestNode(tmp_path / "data", cameras=2)
     try:
         node.start(segment_seconds=2)
-        wait_until(lambda: len(node.segment_paths()) >= 6, 60, f"segments; the log says\n{node.log[-2000:]}")
+        wait_until(lambda: len(node.segment_paths()) >= 6, 60, lambda: f"segments; the log says\n{node.log[-2000:]}")
         with node.open() as opened:
             first_us = max(opened.catalog.usage(number).first_us or 0 for number in node.numbers)
         said = {"data": str(node.folder.path), "start_us": first_us, "end_us": first_us + 3 * US, "clock": "system"}
