@@ -182,7 +182,9 @@ class Run:
             ]
             if not any(camera.files for camera, _ in taken):
                 self.empty = True
-                raise NotFound(f"export {id}: none of its cameras has footage in the range; `streamvault timeline` shows why")
+                raise NotFound(
+                    f"export {id}: none of its cameras has footage in the range that can be read; `streamvault timeline` and `check --level hash` show why"
+                )
             custody = self._custody(visit, tuple(camera for camera, _ in taken))
             return builder.close_payload(custody, [picture for _, pictures in taken for picture in pictures])
 
