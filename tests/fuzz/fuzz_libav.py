@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -25,6 +24,7 @@ from ingest import libavwire
 from ingest.libavunits import AacUnits, G711Units, OpaqueUnits, VideoUnits
 from ingest.libavwire import Kind, WireTrack
 from ingest.reception import media_of, reception_of_url, receptions_of_sdp
+from tests.support.fuzzing import run
 from vault.errors import Damaged, SourceError, SourceRefused
 from vault.media import Codec
 
@@ -102,14 +102,5 @@ def seeds() -> list[bytes]:
     ]
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        for number, seed in enumerate(seeds()):
-            (Path(folder) / str(number)).write_bytes(seed)
-        # libFuzzer writes what it finds into the first folder it is given, and only reads the others.
-        atheris.Setup([*sys.argv, folder], fuzz)
-        atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    run(fuzz, seeds())

@@ -27,6 +27,7 @@ with contextlib.suppress(ImportError):
 from ingest.rtp.engine import RTCP, AacTrack, Channel, G711Track, OpaqueTrack, Track, VideoTrack, feed_datagram, walk
 from ingest.rtp.reorder import ReorderBuffer
 from ingest.rtp.rtcp import parse_compound
+from tests.support.fuzzing import run
 from vault.media import Codec
 
 MAX_INPUT_BYTES = 65_536
@@ -105,10 +106,5 @@ def fuzz(data: bytes) -> None:
         fuzz_walk(data[1:])
 
 
-def main() -> None:
-    atheris.Setup(sys.argv, fuzz)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    run(fuzz)

@@ -7,7 +7,6 @@ The conversations of tests/fixtures/rtsp are its seeds.
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -24,6 +23,7 @@ from ingest.rtsp.client import Phase, RtspClient
 from ingest.rtsp.events import Event, NeedUdpPorts, Reconnect
 from ingest.rtsp.handshake import TransportChoice
 from ingest.rtsp.message import DOLLAR
+from tests.support.fuzzing import run
 from tests.support.rtsp_script import FIXTURES, answer_bytes, load
 from vault.timebase import US
 
@@ -109,14 +109,5 @@ def seeds() -> list[bytes]:
     return out
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        for number, seed in enumerate(seeds()):
-            (Path(folder) / str(number)).write_bytes(seed)
-        # libFuzzer writes what it finds into the first folder it is given, and only reads the others.
-        atheris.Setup([*sys.argv, folder], fuzz)
-        atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    run(fuzz, seeds())

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -26,6 +25,7 @@ from ingest.rtsp.formats import MAX_SET_BYTES, MAX_SETS, parameter_sets, wanted_
 from ingest.rtsp.sdp import MAX_FORMATS, MAX_MEDIA, parse_sdp
 from ingest.rtsp.transport import parse_session, parse_transport
 from ingest.rtsp.urls import base_url, control_urls, redirect, shown_url, split_rtsp_url
+from tests.support.fuzzing import run
 from tests.support.rtsp_script import FIXTURES
 from vault.errors import SourceError, SourceRefused, UsageError
 
@@ -103,14 +103,5 @@ def seeds() -> list[bytes]:
     return sorted(set(out))
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        for number, seed in enumerate(seeds()):
-            (Path(folder) / str(number)).write_bytes(seed)
-        # libFuzzer writes what it finds into the first folder it is given, and only reads the others.
-        atheris.Setup([*sys.argv, folder], fuzz)
-        atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    run(fuzz, seeds())

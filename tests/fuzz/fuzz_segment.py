@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -21,6 +20,7 @@ with contextlib.suppress(ImportError):
         import vault.segment.params
         import vault.segment.read  # noqa: F401
 
+from tests.support.fuzzing import run
 from tests.support.segments import Written, audio_track, make_segment, opaque_track, video_track
 from tests.support.streams import encode_aac, encode_h264, encode_h265
 from vault.errors import Damaged, NotFound
@@ -100,14 +100,5 @@ def seeds() -> list[bytes]:
     return out
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        for number, seed in enumerate(seeds()):
-            (Path(folder) / str(number)).write_bytes(seed)
-        # libFuzzer writes what it finds into the first folder it is given, and only reads the others.
-        atheris.Setup([*sys.argv, folder], fuzz)
-        atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    run(fuzz, seeds())
