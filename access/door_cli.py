@@ -5,17 +5,16 @@ A field that is missing is refused by its article and not by the parser, and the
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from vault.console import plain
+from vault.console import gathered, plain
 from vault.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 TOKEN: Final = "STREAMVAULT_TOKEN"
 PASSWORD: Final = "STREAMVAULT_PASSWORD"
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,8 @@ def somebody(context: click.Context, option: click.Parameter, text: str) -> str:
     return text
 
 
-_OPTIONS = (
+occasion_options = gathered(
+    "said", Said,
     click.option(
         "--as", "as_user", default="", metavar="USER", callback=somebody,
         help="Look as this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
@@ -75,21 +73,7 @@ _OPTIONS = (
         "--approval-ref", default="", metavar="TEXT", help="Reference of the police's consent; publicity needs one."
     ),
 )  # fmt: skip
-
-
-def occasion_options(command: _F) -> _F:
-    """Gives `said: Said` to the command."""
-
-    @functools.wraps(command)
-    def with_said(*arguments: Any, **named: Any) -> Any:
-        said = Said(**{field.name: named.pop(field.name) for field in fields(Said)})
-        return command(*arguments, said=said, **named)
-
-    wrapped: Any = with_said
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    found: _F = wrapped
-    return found
+"""Gives `said: Said` to the command."""
 
 
 @contextmanager

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -19,6 +18,7 @@ from vault.console import (
     MOMENT,
     Session,
     counted,
+    gathered,
     json_option,
     pass_session,
     print_json,
@@ -45,7 +45,6 @@ MAX_ROWS: Final = 200_000
 """In one file; a book of more is printed month by month."""
 
 MAX_PAGE_ROWS: Final = 20_000
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +74,22 @@ class Found:
     names: dict[int, str]
 
 
-def chosen(command: _F) -> _F:
-    """The options by which rows are chosen, as one argument `asked`."""
-    options = (
-        click.option(
-            "--as", "as_user", default="", metavar="USER", callback=somebody,
-            help="Look as this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
-        ),
-        click.option("--from", "from_us", type=MOMENT, help=f"Asked for at this time or later.  [default: {_DAYS} local days before today]"),
-        click.option("--to", "to_us", type=MOMENT, help="Asked for before this time.  [default: now]"),
-        click.option("--unit", help="For this using unit."),
-        click.option("--person", default="", help="By this person: a user, a name or a staff number."),
-        click.option("--camera", help="Of this camera: an id, or '#NUMBER'."),
-        click.option("--case", default="", help="In this case."),
-        click.option("--open", "still_open", is_flag=True, help="Only what has not ended."),
-        click.option("--unindexed", is_flag=True, help="Read every entry of the ledger instead of an index over it."),
-    )  # fmt: skip
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **named: Any) -> Any:
-        asked = Asked(**{field.name: named.pop(field.name) for field in fields(Asked)})
-        return command(*args, asked=asked, **named)
-
-    made: Any = wrapped
-    for option in reversed(options):
-        made = option(made)
-    found: _F = made
-    return found
+chosen = gathered(
+    "asked", Asked,
+    click.option(
+        "--as", "as_user", default="", metavar="USER", callback=somebody,
+        help="Look as this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
+    ),
+    click.option("--from", "from_us", type=MOMENT, help=f"Asked for at this time or later.  [default: {_DAYS} local days before today]"),
+    click.option("--to", "to_us", type=MOMENT, help="Asked for before this time.  [default: now]"),
+    click.option("--unit", help="For this using unit."),
+    click.option("--person", default="", help="By this person: a user, a name or a staff number."),
+    click.option("--camera", help="Of this camera: an id, or '#NUMBER'."),
+    click.option("--case", default="", help="In this case."),
+    click.option("--open", "still_open", is_flag=True, help="Only what has not ended."),
+    click.option("--unindexed", is_flag=True, help="Read every entry of the ledger instead of an index over it."),
+)  # fmt: skip
+"""The options by which rows are chosen, as one argument `asked`."""
 
 
 @click.group("register")

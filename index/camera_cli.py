@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ from vault.console import (
     by_option,
     counted,
     json_option,
+    options,
     pass_session,
     print_fields,
     print_json,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 TRANSPORTS = ("auto", "tcp", "udp")
 DEFAULT_SITE = "default"
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 @contextmanager
@@ -59,19 +58,14 @@ def tell_ledger(node: Node) -> None:
         click.echo(f"done, but it waits to be written in the ledger: {error}", err=True)
 
 
-def credential_options(command: _F) -> _F:
-    """The ways to give credentials that leave no trace in a shell's history or a list of processes."""
-    for option in (
-        click.option(
-            "--credentials-stdin", "from_stdin", is_flag=True, help="Read one line USER:PASSWORD from standard input."
-        ),
-        click.option("--ask", is_flag=True, help="Ask for user and password."),
-        click.option(
-            "--credentials-file", type=click.Path(path_type=Path, dir_okay=False), help="A file with one line USER:PASSWORD."
-        ),
-    ):
-        command = option(command)
-    return command
+credential_options = options(
+    click.option(
+        "--credentials-file", type=click.Path(path_type=Path, dir_okay=False), help="A file with one line USER:PASSWORD."
+    ),
+    click.option("--ask", is_flag=True, help="Ask for user and password."),
+    click.option("--credentials-stdin", "from_stdin", is_flag=True, help="Read one line USER:PASSWORD from standard input."),
+)
+"""The ways to give credentials that leave no trace in a shell's history or a list of processes."""
 
 
 def given_credentials(credentials_file: Path | None, ask: bool, from_stdin: bool) -> tuple[str, str] | None:
@@ -108,21 +102,14 @@ def sealed(url: str, credentials: tuple[str, str] | None, box: CredentialBox) ->
     return made.url, made.secret
 
 
-def registered_options(command: _F) -> _F:
-    """What the rule wants to be known of a camera, each None where nothing is said; and who says so."""
-    for option in (
-        by_option,
-        click.option(
-            "--days", type=int, help="For how long its footage is kept, if longer than its site's; 0 is as its site's."
-        ),
-        click.option("--approval-ref", help="Reference of the approval of another interconnect than GB/T 28181."),
-        click.option(
-            "--interconnect", type=click.Choice(("gb28181", "other")), help="How it is connected, if not as its site."
-        ),
-        click.option("--gb-code", help="Its 20 digits by GB/T 28181."),
-    ):
-        command = option(command)
-    return command
+registered_options = options(
+    click.option("--gb-code", help="Its 20 digits by GB/T 28181."),
+    click.option("--interconnect", type=click.Choice(("gb28181", "other")), help="How it is connected, if not as its site."),
+    click.option("--approval-ref", help="Reference of the approval of another interconnect than GB/T 28181."),
+    click.option("--days", type=int, help="For how long its footage is kept, if longer than its site's; 0 is as its site's."),
+    by_option,
+)
+"""What the rule wants to be known of a camera, each None where nothing is said; and who says so."""
 
 
 @click.group()

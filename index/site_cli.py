@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,10 +12,12 @@ from vault.console import (
     Session,
     by_option,
     json_option,
+    options,
     pass_session,
     print_fields,
     print_json,
     print_table,
+    text_options,
 )
 from vault.errors import UsageError
 from vault.timebase import format_local, format_us
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from index.node import Node
     from index.sites import Site
     from vault.config import Retention
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 _OPTIONS = {
     "name": "What people call it.",
@@ -44,17 +43,13 @@ _OPTIONS = {
 }
 
 
-def site_options(command: _F) -> _F:
-    """What may be said of a site, each None where nothing is said."""
-    for name, help_text in reversed(_OPTIONS.items()):
-        command = click.option(f"--{name.replace('_', '-')}", name, help=help_text)(command)
-    command = click.option("--interconnect", type=click.Choice(("gb28181", "other")), help="How its cameras are connected.")(
-        command
-    )
-    command = click.option("--days", type=int, help="For how long footage is kept, if longer than the category demands.")(
-        command
-    )
-    return click.option("--category", help="What it is by the rule; see `site categories`.")(command)
+site_options = options(
+    click.option("--category", help="What it is by the rule; see `site categories`."),
+    click.option("--days", type=int, help="For how long footage is kept, if longer than the category demands."),
+    click.option("--interconnect", type=click.Choice(("gb28181", "other")), help="How its cameras are connected."),
+    text_options(_OPTIONS),
+)
+"""What may be said of a site, each None where nothing is said."""
 
 
 @click.group()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from index.camera_cli import DEFAULT_SITE, open_session, raise_rows, sealed
-from vault.console import Session, by_option, counted, output_file, pass_session, plain
+from vault.console import Session, by_option, counted, options, pass_session, plain, write_output
 from vault.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -20,18 +19,21 @@ if TYPE_CHECKING:
     from index.csv_table import Problem
     from vault.secrets import CredentialBox
 
-output_option = click.option(
-    "-o", "--output", type=click.Path(path_type=Path, allow_dash=True), required=True, help="File to write; - is standard output."
+import_options = options(
+    click.argument("file", type=click.Path(path_type=Path, dir_okay=False)),
+    click.option("--dry-run", is_flag=True, help="Check the file and change nothing."),
+    by_option,
+)
+export_options = options(
+    click.option(
+        "-o", "--output", type=click.Path(path_type=Path, allow_dash=True), required=True, help="File to write; - is standard output."
+    ),
+    click.option("--force", is_flag=True, help="Overwrite the file if it is there."),
 )  # fmt: skip
-force_option = click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
-file_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-dry_option = click.option("--dry-run", is_flag=True, help="Check the file and change nothing.")
 
 
 @click.command("import")
-@file_argument
-@dry_option
-@by_option
+@import_options
 @pass_session
 def import_cameras(session: Session, file: Path, dry_run: bool, by: str) -> None:
     """Add all cameras of a CSV file, or none when one row of it is wrong.
@@ -84,8 +86,7 @@ def import_cameras(session: Session, file: Path, dry_run: bool, by: str) -> None
 
 
 @click.command("export")
-@output_option
-@force_option
+@export_options
 @click.option("--with-secrets", is_flag=True, help="Addresses and passwords in the clear; this goes into the ledger.")
 @by_option
 @pass_session
@@ -107,14 +108,11 @@ def export_cameras(session: Session, output: Path, force: bool, with_secrets: bo
                 record(txn, told, session.now_us)
             node.outbox.drain()
         data = write_table(_camera_line(item, box) for item in cameras)
-    write_table_file(output, data, force)
-    click.echo(f"{counted(len(cameras), 'camera')} written to {output}", err=True)
+    write_lines(output, data, force, len(cameras), "camera")
 
 
 @click.command("import")
-@file_argument
-@dry_option
-@by_option
+@import_options
 @pass_session
 def import_sites(session: Session, file: Path, dry_run: bool, by: str) -> None:
     """Add the sites of a CSV file, and set those that are there already: all of them, or none when one row is wrong.
@@ -145,8 +143,7 @@ def import_sites(session: Session, file: Path, dry_run: bool, by: str) -> None:
 
 
 @click.command("export")
-@output_option
-@force_option
+@export_options
 @pass_session
 def export_sites(session: Session, output: Path, force: bool) -> None:
     """Write the sites, as they are in force, as a CSV file that `site import` reads."""
@@ -154,8 +151,7 @@ def export_sites(session: Session, output: Path, force: bool) -> None:
 
     with open_session(session) as node:
         sites = [item.at(session.now_us) for item in node.sites.list()]
-    write_table_file(output, write_table(sites), force)
-    click.echo(f"{counted(len(sites), 'site')} written to {output}", err=True)
+    write_lines(output, write_table(sites), force, len(sites), "site")
 
 
 def _camera_line(item: Camera, box: CredentialBox | None) -> CameraLine:
@@ -197,12 +193,10 @@ def refuse_problems(file: Path, problems: Iterable[Problem]) -> None:
         raise ConfigError(f"{file}: {counted(len(found), 'problem')}; nothing was imported")
 
 
-def write_table_file(output: Path, data: bytes, force: bool) -> None:
-    """To the file, or to standard output. Raises UsageError, StoreError."""
+def write_lines(output: Path, data: bytes, force: bool, count: int, noun: str) -> None:
+    """To the file, or to standard output, and how many of what on standard error. Raises UsageError, StoreError."""
     if output == Path("-"):
         sys.stdout.buffer.write(data)
-        return
-    with output_file(output, replace=force) as fd:
-        done = 0
-        while done < len(data):
-            done += os.write(fd, data[done:])
+    else:
+        write_output(output, data, replace=force)
+    click.echo(f"{counted(count, noun)} written to {output}", err=True)

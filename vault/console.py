@@ -16,9 +16,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -27,6 +27,8 @@ from vault.errors import UsageError
 from vault.timebase import US, parse_time
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from vault.config import Config
     from vault.datafolder import DataFolder
 
@@ -111,6 +113,39 @@ class Number(click.ParamType[int]):
             reach = "from 1 on" if self._most is None else f"1 to {self._most}"
             self.fail(f"{number} is out of the range of {self._what}: {reach}", param, ctx)
         return number
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def options(*several: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    """Several options as one decorator, in the order in which the help shows them."""
+
+    def add(command: _F) -> _F:
+        for option in reversed(several):
+            command = option(command)
+        return command
+
+    return add
+
+
+def gathered(name: str, kind: type[DataclassInstance], *several: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    """As `options`; the command gets what they say as one value `name`, which has a field for each."""
+
+    def add(command: _F) -> _F:
+        @functools.wraps(command)
+        def called(*arguments: Any, **named: Any) -> Any:
+            value = kind(**{one.name: named.pop(one.name) for one in fields(kind)})
+            return command(*arguments, **named, **{name: value})
+
+        return options(*several)(cast("_F", called))
+
+    return add
+
+
+def text_options(helps: Mapping[str, str]) -> Callable[[_F], _F]:
+    """An option for each field of text by its name, None where nothing is said."""
+    return options(*(click.option(f"--{name.replace('_', '-')}", name, help=text) for name, text in helps.items()))
 
 
 by_option = click.option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from index.camera_cli import open_session
-from vault.console import Number, Session
+from vault.console import Number, Session, options
 from vault.errors import NotFound, UsageError
 from vault.timebase import MAX_US, US, format_local, format_us
 
@@ -62,29 +62,20 @@ def open_desk(session: Session) -> Iterator[Desk]:
 
 def scope_options(required: bool) -> Callable[[_F], _F]:
     """Which cameras' footage of when, and what may be done with it."""
-
-    def add(command: _F) -> _F:
-        for option in (
-            click.option("--to", "window_to", default="", help=f"The footage's end: {DAY_HELP}. Without it there is none."),
-            click.option(
-                "--from", "window_from", default="", help=f"The footage's begin: {DAY_HELP}. Without it there is none."
-            ),
-            click.option("--action", "actions", multiple=True, required=required, type=ACTIONS, help="May be repeated."),
-            click.option("--site", "sites", multiple=True, help="All cameras of this site. May be repeated."),
-            click.option("--camera", "cameras", multiple=True, help="This camera. May be repeated."),
-        ):
-            command = option(command)
-        return command
-
-    return add
-
-
-def valid_options(command: _F) -> _F:
-    """For how long a grant holds."""
-    command = click.option("--valid-to", default="", help=f"Until when it holds: {DAY_HELP}. Without it, until it is revoked.")(
-        command
+    return options(
+        click.option("--camera", "cameras", multiple=True, help="This camera. May be repeated."),
+        click.option("--site", "sites", multiple=True, help="All cameras of this site. May be repeated."),
+        click.option("--action", "actions", multiple=True, required=required, type=ACTIONS, help="May be repeated."),
+        click.option("--from", "window_from", default="", help=f"The footage's begin: {DAY_HELP}. Without it there is none."),
+        click.option("--to", "window_to", default="", help=f"The footage's end: {DAY_HELP}. Without it there is none."),
     )
-    return click.option("--valid-from", default="", help=f"From when on it holds: {DAY_HELP}.  [default: now]")(command)
+
+
+valid_options = options(
+    click.option("--valid-from", default="", help=f"From when on it holds: {DAY_HELP}.  [default: now]"),
+    click.option("--valid-to", default="", help=f"Until when it holds: {DAY_HELP}. Without it, until it is revoked."),
+)
+"""For how long a grant holds."""
 
 
 def scope_of(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from access.people.console import open_desk
-from index.table_cli import bytes_of, dry_option, file_argument, force_option, output_option, refuse_problems, write_table_file
-from vault.console import Session, by_option, counted, pass_session
+from index.table_cli import bytes_of, export_options, import_options, refuse_problems, write_lines
+from vault.console import Session, counted, pass_session
 from vault.errors import StreamvaultError
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ _T = TypeVar("_T")
 
 
 @click.command("import")
-@file_argument
-@dry_option
-@by_option
+@import_options
 @pass_session
 def import_units(session: Session, file: Path, dry_run: bool, by: str) -> None:
     """Add the units of a CSV file, and set those that are there already: all of them, or none when one row is wrong.
@@ -46,8 +44,7 @@ def import_units(session: Session, file: Path, dry_run: bool, by: str) -> None:
 
 
 @click.command("export")
-@output_option
-@force_option
+@export_options
 @pass_session
 def export_units(session: Session, output: Path, force: bool) -> None:
     """Write the units as a CSV file that `unit import` reads; `unit terminal export` writes their terminals."""
@@ -56,14 +53,11 @@ def export_units(session: Session, output: Path, force: bool) -> None:
     with open_desk(session) as desk:
         units = desk.people.units()
         data = write_units(units, desk.names)
-    write_table_file(output, data, force)
-    click.echo(f"{counted(len(units), 'unit')} written to {output}", err=True)
+    write_lines(output, data, force, len(units), "unit")
 
 
 @click.command("import")
-@file_argument
-@dry_option
-@by_option
+@import_options
 @pass_session
 def import_terminals(session: Session, file: Path, dry_run: bool, by: str) -> None:
     """Declare the terminals of a CSV file, and set those that are declared: all of them, or none when one row is wrong.
@@ -83,8 +77,7 @@ def import_terminals(session: Session, file: Path, dry_run: bool, by: str) -> No
 
 
 @click.command("export")
-@output_option
-@force_option
+@export_options
 @pass_session
 def export_terminals(session: Session, output: Path, force: bool) -> None:
     """Write the terminals of all units as a CSV file that `unit terminal import` reads."""
@@ -92,14 +85,11 @@ def export_terminals(session: Session, output: Path, force: bool) -> None:
 
     with open_desk(session) as desk:
         units = desk.people.units()
-    write_table_file(output, write_terminals(units), force)
-    click.echo(f"{counted(sum(len(unit.terminals) for unit in units), 'terminal')} written to {output}", err=True)
+    write_lines(output, write_terminals(units), force, sum(len(unit.terminals) for unit in units), "terminal")
 
 
 @click.command("import")
-@file_argument
-@dry_option
-@by_option
+@import_options
 @pass_session
 def import_users(session: Session, file: Path, dry_run: bool, by: str) -> None:
     """Add the users of a CSV file, and set those that are there already: all of them, or none when one row is wrong.
@@ -122,8 +112,7 @@ def import_users(session: Session, file: Path, dry_run: bool, by: str) -> None:
 
 
 @click.command("export")
-@output_option
-@force_option
+@export_options
 @pass_session
 def export_users(session: Session, output: Path, force: bool) -> None:
     """Write the users as a CSV file that `user import` reads, without their passwords."""
@@ -131,14 +120,11 @@ def export_users(session: Session, output: Path, force: bool) -> None:
 
     with open_desk(session) as desk:
         users = desk.people.users()
-    write_table_file(output, write_users(users), force)
-    click.echo(f"{counted(len(users), 'user')} written to {output}", err=True)
+    write_lines(output, write_users(users), force, len(users), "user")
 
 
 @click.command("import")
-@file_argument
-@dry_option
-@by_option
+@import_options
 @pass_session
 def import_grants(session: Session, file: Path, dry_run: bool, by: str) -> None:
     """Give the grants of a CSV file: all of them, or none when one row is wrong.
@@ -161,8 +147,7 @@ def import_grants(session: Session, file: Path, dry_run: bool, by: str) -> None:
 
 
 @click.command("export")
-@output_option
-@force_option
+@export_options
 @pass_session
 def export_grants(session: Session, output: Path, force: bool) -> None:
     """Write the grants that nobody revoked as a CSV file that `grant import` reads."""
@@ -171,8 +156,7 @@ def export_grants(session: Session, output: Path, force: bool) -> None:
     with open_desk(session) as desk:
         grants = [grant for grant in desk.people.grants() if grant.revoked is None]
         data = write_grants(grants, desk.names)
-    write_table_file(output, data, force)
-    click.echo(f"{counted(len(grants), 'grant')} written to {output}", err=True)
+    write_lines(output, data, force, len(grants), "grant")
 
 
 def _take(

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from access.people.console import DAY_HELP, Desk, open_desk, unit_json
-from vault.console import Session, by_option, json_option, pass_session, print_fields, print_json, print_table
+from vault.console import (
+    Session,
+    by_option,
+    json_option,
+    options,
+    pass_session,
+    print_fields,
+    print_json,
+    print_table,
+    text_options,
+)
 from vault.errors import UsageError
 
 if TYPE_CHECKING:
     from access.people.model import Unit, User
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 _TEXTS = {
     "name": "What it is called.",
@@ -27,18 +34,14 @@ _TEXTS = {
 }
 
 
-def unit_options(command: _F) -> _F:
-    """What may be said of a unit, each None where nothing is said."""
-    options = [click.option(f"--{name.replace('_', '-')}", name, help=help_text) for name, help_text in _TEXTS.items()]
-    options += [
-        click.option("--valid-from", help=f"The agreement's begin: {DAY_HELP}."),
-        click.option("--valid-to", help=f"The agreement's end: {DAY_HELP}."),
-        click.option("--viewing-camera", help="The camera that shows its operators; an empty text is none."),
-        click.option("--approval/--no-approval", default=None, help="Whether its exports wait for a second person."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+unit_options = options(
+    text_options(_TEXTS),
+    click.option("--valid-from", help=f"The agreement's begin: {DAY_HELP}."),
+    click.option("--valid-to", help=f"The agreement's end: {DAY_HELP}."),
+    click.option("--viewing-camera", help="The camera that shows its operators; an empty text is none."),
+    click.option("--approval/--no-approval", default=None, help="Whether its exports wait for a second person."),
+)
+"""What may be said of a unit, each None where nothing is said."""
 
 
 @click.group()

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from access.people.console import ACTIONS, open_desk, read_secret, token_json, token_state, user_json, user_state
-from vault.console import Session, by_option, duration_text, json_option, pass_session, print_fields, print_json, print_table
+from vault.console import (
+    Session,
+    by_option,
+    duration_text,
+    json_option,
+    pass_session,
+    print_fields,
+    print_json,
+    print_table,
+    text_options,
+)
 from vault.errors import UsageError
 from vault.timebase import US, format_local
 
 if TYPE_CHECKING:
     from access.people.model import User
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 ROLES = click.Choice(("admin", "investigator", "unit", "planner", "inspector"))
 
@@ -26,16 +33,15 @@ stdin_option = click.option(
 )
 
 
-def user_options(command: _F) -> _F:
-    """What may be said of a user besides the role, each None where nothing is said."""
-    for option in (
-        click.option("--trained-on", help="Date of the training, as 2026-11-22."),
-        click.option("--staff-number", help="Their number in the service or unit."),
-        click.option("--real-name", help="Their name."),
-        click.option("--unit", help="The unit they are of; an empty text is none."),
-    ):
-        command = option(command)
-    return command
+user_options = text_options(
+    {
+        "unit": "The unit they are of; an empty text is none.",
+        "real_name": "Their name.",
+        "staff_number": "Their number in the service or unit.",
+        "trained_on": "Date of the training, as 2026-11-22.",
+    }
+)
+"""What may be said of a user besides the role, each None where nothing is said."""
 
 
 @click.group()
