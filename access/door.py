@@ -257,9 +257,9 @@ class Visit:
         """All of it went out. On record when this returns; should the ledger not be writable just then, its entry waits."""
         self._end(Outcome.DONE, {"bytes": size_bytes, "sha256": sha256, **(more or {})})
 
-    def aborted(self, why: str, size_bytes: int | None = None, *, error: BaseException | None = None) -> None:
-        """It ended before its end. `size_bytes`: what went out, as `wrote` said unless it is given. `error`: that ended it."""
-        more: dict[str, Value] = {"bytes": self._size_bytes if size_bytes is None else size_bytes, "why_ended": why[:500]}
+    def aborted(self, why: str, *, error: BaseException | None = None) -> None:
+        """It ended before its end, with what had gone out by then as `wrote` said. `error`: that ended it."""
+        more: dict[str, Value] = {"bytes": self._size_bytes, "why_ended": why[:500]}
         if isinstance(error, Refusal):
             more |= {"code": error.code, "article": error.article}
         self._end(Outcome.ABORTED, more)

@@ -53,14 +53,13 @@ def no_progress(step: str, seen: int) -> None:
     """For callers that show none."""
 
 
-def rows_of(environment: Environment, segments: SegmentWriter, camera: CameraNumber | None = None) -> Iterator[SegmentRow]:
+def rows_of(environment: Environment, segments: SegmentWriter) -> Iterator[SegmentRow]:
     """Every row in order of key, read in pieces, each from its own snapshot."""
-    at = b"" if camera is None else CAMERA.pack(camera)
-    stop = None if camera is None else CAMERA.pack(camera) + b"\xff" * 13
+    at = b""
     while True:
         with environment.read() as txn:
             piece: list[SegmentRow] = []
-            for raw_key, raw in txn.scan(Table.SEGMENTS, at, stop):
+            for raw_key, raw in txn.scan(Table.SEGMENTS, at):
                 piece.append(segments.row(txn, raw_key, raw))
                 at = raw_key + b"\0"
                 if len(piece) == PIECE_ROWS:

@@ -15,6 +15,9 @@ MAX_SLEW_PPM = 500.0
 WINDOW_US = 60_000_000
 """The least delay is looked for over this long, in slices of a sixth of it."""
 
+STEP_US = 500_000
+"""A change of the host's clock by more than this is a step."""
+
 _WRAP = 1 << 32
 _SLICE_US = WINDOW_US // 6
 
@@ -114,15 +117,14 @@ class RunClock:
 
 
 class StepDetector:
-    """Sees the host's wall clock step: its distance from the monotonic clock changes at once by more than `tolerance_us`."""
+    """Sees the host's wall clock step: its distance from the monotonic clock changes at once by more than STEP_US."""
 
-    def __init__(self, now_us: int, mono_us: int, tolerance_us: int = 500_000) -> None:
+    def __init__(self, now_us: int, mono_us: int) -> None:
         self._distance = now_us - mono_us
-        self._tolerance_us = tolerance_us
 
     def check(self, now_us: int, mono_us: int) -> int:
         """µs that the wall clock stepped since the last call, 0 for none; slow drift (NTP slewing) is followed silently."""
         distance = now_us - mono_us
         step = distance - self._distance
         self._distance = distance
-        return step if abs(step) > self._tolerance_us else 0
+        return step if abs(step) > STEP_US else 0

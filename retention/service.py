@@ -128,14 +128,14 @@ class Retention:
         self._node.outbox.drain()
         return now_us, fixed
 
-    def tell_clock(self, fixed: int = 0, actor: str = ACTOR) -> None:
+    def tell_clock(self, fixed: int = 0) -> None:
         """In the ledger: that the time became doubtful, and that it was confirmed, each once; and what followed."""
         state, duties = self._watch.state(), Duties(self._node.environment)
         told = duties.get(_TOLD)
         now: dict[str, Value] = {"since_us": state.since_us}
         if told.get("since_us") == state.since_us and not fixed:
             return
-        self._node.ledger.append([NewEntry(Kind.CLOCK, actor, {}, _words(state) | {"segments_fixed": fixed})])
+        self._node.ledger.append([NewEntry(Kind.CLOCK, ACTOR, {}, _words(state) | {"segments_fixed": fixed})])
         duties.put(_TOLD, dict(now))
 
     def _log(self, report: Report) -> None:

@@ -23,6 +23,7 @@ from vault.files import read_key_file
 from vault.syslog import SyslogAddress
 
 MAX_KEY_BYTES: Final = 64 * 1024
+CONNECT_SECONDS: Final = 20.0
 _CHUNK: Final = 64 * 1024
 _MAX_SAID_BYTES: Final = 16 * 1024
 
@@ -49,15 +50,15 @@ def tls_context(ca_file: Path | None, cert_file: Path | None, key_file: Path | N
 class SyslogStream:
     """One connection, open from the beginning. Not thread-safe. Every method but `send` and `close` raises SourceError."""
 
-    def __init__(self, address: SyslogAddress, context: ssl.SSLContext | None = None, timeout_seconds: float = 20.0) -> None:
-        """`context`: for TLS. `timeout_seconds`: for connecting."""
+    def __init__(self, address: SyslogAddress, context: ssl.SSLContext | None = None) -> None:
+        """`context`: for TLS."""
         self._address = address
         self._rest = bytearray()
         self._ended = self._end_seen = False
         self._said_bytes = 0
         made: socket.socket | None = None
         try:
-            made = socket.create_connection((address.host, address.port), timeout_seconds)
+            made = socket.create_connection((address.host, address.port), CONNECT_SECONDS)
             # So that an idle connection to a host that is gone breaks. One with something on the way breaks when that host is back,
             # or when the kernel gives up; a receiver that stands still keeps it for as long as it likes.
             for option, value in ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3)):

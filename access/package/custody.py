@@ -118,13 +118,13 @@ def export_id(text: str) -> str:
     return text
 
 
-def media_name(number: CameraNumber, camera: CameraId, span: Interval, suffix: str = "mp4", part: int = 0) -> str:
+def media_name(number: CameraNumber, camera: CameraId, span: Interval, part: int = 0) -> str:
     """A media file's name below `data/media`, from typed fields only: `c7-gate/20261122T023000.000000Z-….mp4`. `part` tells
     files of one span apart."""
     first, last = (
         (_EPOCH + timedelta(microseconds=at_us)).strftime("%Y%m%dT%H%M%S.%fZ") for at_us in (span.start_us, span.end_us)
     )
-    return f"c{number}-{camera}/{first}-{last}{f'-{part}' if part else ''}.{suffix}"
+    return f"c{number}-{camera}/{first}-{last}{f'-{part}' if part else ''}.mp4"
 
 
 def custody_json(custody: Custody) -> bytes:

@@ -39,7 +39,7 @@ def is_enabled_admin(user: User) -> bool:
     return user.role is Role.ADMIN and not user.disabled and user.removed_us is None
 
 
-def first_administrator(people: People, by: str = "") -> str:
+def first_administrator(people: People) -> str:
     """Make the user `admin` of a new data folder, who must change the password that is returned.
 
     Repeated by an `init` that was cut short it gives another password, since nobody may have read the one before.
@@ -50,7 +50,7 @@ def first_administrator(people: People, by: str = "") -> str:
         now_us = people.clock.now_us()
         old = people.find_user(txn, FIRST) or User(FIRST, Role.ADMIN)
         made = replace(old, password_hash=encoded, password_set_us=now_us, must_change=True)
-        people.registry.write(txn, named(USERS, FIRST), to_fields(made), now_us, by)
+        people.registry.write(txn, named(USERS, FIRST), to_fields(made), now_us, "")
     return password
 
 

@@ -26,9 +26,9 @@ _WHO: Final = "Art. 14 (7)"
 _PERMISSION: Final = "Art. 13"
 
 
-def operator(address: str = "") -> Principal:
+def operator() -> Principal:
     """Whoever sits at this host, without a user."""
-    return Principal(actor_here(), address=address)
+    return Principal(actor_here())
 
 
 def tried_as(people: People, typed: str) -> dict[str, Value]:
@@ -76,9 +76,9 @@ def sign_in(
         return _admitted(people, txn, now, address, None)
 
 
-def change_password(people: People, attempts: Attempts, user_id: str, old: str, new: str, *, address: str = "") -> User:
-    """By the user, who knows the one before; the way out of `must_change`. Raises Refusal as `sign_in` does, UsageError."""
-    user = _by_password(people, attempts, user_id, old, address)
+def change_password(people: People, attempts: Attempts, user_id: str, old: str, new: str) -> User:
+    """At the host, by the user, who knows the one before; the way out of `must_change`. Raises Refusal as `sign_in` does, UsageError."""
+    user = _by_password(people, attempts, user_id, old, "")
     if old == new:
         raise UsageError("the new password is the old one; choose another")
     return Users(people).set_password(user.id, new, user.id, must_change=False)

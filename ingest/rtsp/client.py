@@ -7,15 +7,13 @@ A client lasts for one session and, over redirects, a few connections; to connec
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
 
 from ingest.rtsp.auth import Authenticator, Credentials
 from ingest.rtsp.events import Announced, Closed, Event, Failed, Reconnect, Track
 from ingest.rtsp.exchange import Exchange, Purpose, Sent
-from ingest.rtsp.formats import wanted_media
 from ingest.rtsp.handshake import Handshake, TransportChoice, refusal
 from ingest.rtsp.message import Request, Response
-from ingest.rtsp.sdp import Media, parse_sdp
+from ingest.rtsp.sdp import parse_sdp
 from ingest.rtsp.urls import redirect, shown_url, split_rtsp_url
 from vault.errors import SourceError, SourceRefused, UsageError
 from vault.timebase import US
@@ -42,7 +40,6 @@ class RtspClient:
     """One camera's session. `now_us` is monotonic microseconds throughout; only differences count.
 
     `transport` `auto` asks for TCP, which loses nothing, and for UDP from a server that does not do TCP.
-    `choose` gets the media of the description and returns the positions to set up.
     `user` and `password` go before those in `url`. Neither shows in any event, error or `repr`.
     Nothing that a server sends raises: it ends in a `Failed` event. The constructor raises UsageError for the URL.
     """
@@ -54,8 +51,6 @@ class RtspClient:
         password: str | None = None,
         *,
         transport: TransportChoice = "auto",
-        user_agent: str = "streamvault",
-        choose: Callable[[Sequence[Media]], Sequence[int]] = wanted_media,
         handshake_us: int = 15 * US,
     ) -> None:
         self.address, url_user, url_password = split_rtsp_url(url)
@@ -64,8 +59,6 @@ class RtspClient:
         self.phase = Phase.NEW
         self._authenticator = Authenticator(None if user is None else Credentials(user, password or ""))
         self._transport: TransportChoice = transport
-        self._user_agent = user_agent
-        self._choose = choose
         self._handshake_us = handshake_us
         self._events: list[Event] = []
         self._redirects = 0
@@ -77,8 +70,8 @@ class RtspClient:
         self._renew()
 
     def _renew(self) -> None:
-        self._exchange = Exchange(self._authenticator, self._user_agent)
-        self._handshake = Handshake(self._exchange, self.address.request, self._transport, self._choose, self._events)
+        self._exchange = Exchange(self._authenticator)
+        self._handshake = Handshake(self._exchange, self.address.request, self._transport, self._events)
 
     def __repr__(self) -> str:
         return f"RtspClient({self.shown}, {self.phase.name})"

@@ -14,6 +14,7 @@ from vault.errors import SourceError, SourceRefused
 MAX_OUTPUT_BYTES = 262_144
 MAX_PENDING = 64
 MAX_CHALLENGES = 3
+USER_AGENT = "streamvault"
 PUBLIC = "OPTIONS, ANNOUNCE, GET_PARAMETER, SET_PARAMETER, REDIRECT, TEARDOWN"
 
 
@@ -44,12 +45,11 @@ class Sent:
 class Exchange:
     """One connection's conversation. `authenticator` outlives it: a nonce holds over connections."""
 
-    def __init__(self, authenticator: Authenticator, user_agent: str) -> None:
+    def __init__(self, authenticator: Authenticator) -> None:
         self.parser = MessageParser()
         self.server = ""
         """What the server calls itself, printable, at most 100 characters."""
         self._authenticator = authenticator
-        self._user_agent = user_agent
         self._cseq = 0
         self._pending: deque[Sent] = deque()
         self._output = bytearray()
@@ -155,7 +155,7 @@ class Exchange:
         authorization = self._authenticator.authorization(sent.method, sent.url)
         if authorization:
             headers.append(("Authorization", authorization))
-        headers.append(("User-Agent", self._user_agent))
+        headers.append(("User-Agent", USER_AGENT))
         self._pending.append(sent)
         self._put(build_request(sent.method, sent.url, sent.cseq, headers))
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
 from typing import Literal
 
 from ingest.rtsp.events import Described, Event, NeedUdpPorts, Playing, SetupDone, Track, TrackSkipped
 from ingest.rtsp.exchange import Exchange, Purpose, Sent
-from ingest.rtsp.formats import why_not_recorded
+from ingest.rtsp.formats import wanted_media, why_not_recorded
 from ingest.rtsp.message import Response
-from ingest.rtsp.sdp import Media, parse_sdp
+from ingest.rtsp.sdp import parse_sdp
 from ingest.rtsp.sessions import Sessions
 from ingest.rtsp.transport import Transport, parse_transport
 from ingest.rtsp.urls import base_url, control_urls, is_absolute, shown_url
@@ -46,7 +45,6 @@ class Handshake:
         exchange: Exchange,
         url: str,
         transport: TransportChoice,
-        choose: Callable[[Sequence[Media]], Sequence[int]],
         events: list[Event],
     ) -> None:
         self.tracks: tuple[Track, ...] = ()
@@ -58,7 +56,6 @@ class Handshake:
         self._exchange = exchange
         self._url = url
         self._transport: TransportChoice = transport
-        self._choose = choose
         self._events = events
         self._tries: deque[tuple[str, str]] = deque()
         self._at_track = 0
@@ -95,8 +92,7 @@ class Handshake:
         headers = response.headers
         base = base_url(self._url, headers.get("content-base"), headers.get("content-location"))
         self.aggregate = control_urls(base, description.control)[0]
-        chosen = [at for at in self._choose(description.media) if 0 <= at < len(description.media)]
-        media = [description.media[at] for at in dict.fromkeys(chosen)]
+        media = [description.media[at] for at in wanted_media(description.media)]
         if not media:
             reasons = "; ".join(why_not_recorded(item) or "not wanted" for item in description.media[:4])
             raise SourceRefused(f"it offers nothing that can be recorded ({reasons or 'no media at all'})")

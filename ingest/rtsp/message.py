@@ -13,6 +13,7 @@ MAX_HEADER_BYTES = 65_536
 MAX_BODY_BYTES = 1 << 20
 MAX_HEADERS = 256
 MAX_MESSAGES = 1024
+MAX_SHOWN_CHARS = 100
 """At most so many between two calls of `take`; a server that sends more floods us."""
 DOLLAR = 0x24
 """First byte of an interleaved frame (RFC 2326 §10.12)."""
@@ -256,9 +257,9 @@ def _parse_head(text: str) -> Message:
     raise SourceError(f"its answer begins with {printable(first)!r}, which is not RTSP/1.0 (RFC 2326 §7.1)")
 
 
-def printable(text: str, limit: int = 100) -> str:
+def printable(text: str) -> str:
     """Text of a peer's, fit for one line of a message."""
-    return "".join(char if char.isprintable() else "?" for char in text[:limit])
+    return "".join(char if char.isprintable() else "?" for char in text[:MAX_SHOWN_CHARS])
 
 
 def build_request(method: str, url: str, cseq: int, headers: Iterable[tuple[str, str]]) -> bytes:
