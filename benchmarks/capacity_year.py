@@ -1,6 +1,6 @@
 """A year of a thousand cameras' figures: how long `capacity report` and `capacity forecast` take over it.
 
-    python benchmarks/capacity_year.py [--cameras 1000] [--days 365] [--folder DIR]
+    python -m benchmarks.capacity_year [--cameras 1000] [--days 365] [--folder DIR]
 
 The figures are made by the script, a Parquet file a day as the product writes them, in the local store of a new data folder; the
 commands then run as processes, as a planner starts them. Printed: seconds of the whole command, the median of three.

@@ -1,6 +1,6 @@
 """A month of a thousand cameras: how long `inspect report` takes over it.
 
-    python benchmarks/inspect_month.py --folder FOLDER [--cameras 1000] [--days 30] [--gaps 4] [--profile]
+    python -m benchmarks.inspect_month --folder FOLDER [--cameras 1000] [--days 30] [--gaps 4] [--profile]
 
 The index is made by the script and kept for the next run: a segment an hour of each camera (one a minute would be 43 million rows, which
 an inspection does not look at), its gap rows (so many a day, of four reasons), its expired time, and figures of hours in the store as

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _FORMATS = {".svg": "svg", ".png": "png"}
 _TB = 1e12
+_FEW_DAYS = 10
 _COLORS = {"general": "#1f6f8b", "key": "#b03a2e", "viewing": "#c9a227"}
 
 
@@ -36,7 +37,7 @@ def stored_chart(first: date, stored: Sequence[float], capacity_bytes: int | Non
     axes.axhline(need_bytes / _TB, label="needed for all classes' days", color="#7a7a7a", linestyle=":")
     if capacity_bytes is not None:
         axes.axhline(capacity_bytes / _TB, label="the store holds", color="#b03a2e", linestyle="--")
-    return _file(figure, axes, "TB", kind)
+    return _file(figure, axes, days, "TB", kind)
 
 
 def usage_chart(usage: Mapping[str, Sequence[tuple[date, int]]], kind: str) -> bytes:
@@ -55,7 +56,7 @@ def usage_chart(usage: Mapping[str, Sequence[tuple[date, int]]], kind: str) -> b
         for label, height, color in zip(usage, heights, colors, strict=True):
             axes.bar(days, height, bottom=below, label=label, color=color)  # type: ignore[arg-type]
             below += height[0]
-    return _file(figure, axes, name, kind)
+    return _file(figure, axes, days, name, kind)
 
 
 def _empty() -> tuple[Figure, Axes]:
@@ -68,12 +69,15 @@ def _empty() -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _file(figure: Figure, axes: Axes, unit: str, kind: str) -> bytes:
+def _file(figure: Figure, axes: Axes, days: Sequence[date], unit: str, kind: str) -> bytes:
     axes.set_ylabel(unit)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right")
+    if len(days) <= _FEW_DAYS:
+        # Left to itself the axis would have hours.
+        axes.set_xticks(list(days), [day.isoformat() for day in days])  # type: ignore[arg-type]
     figure.autofmt_xdate()
     out = io.BytesIO()
     figure.savefig(out, format=kind, metadata={"Date": None} if kind == "svg" else None)
