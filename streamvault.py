@@ -49,13 +49,9 @@ Times are ISO 8601 with a zone (2026-11-22T10:30:00+08:00), without one in local
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from importlib.metadata import PackageNotFoundError, version
+    from vault.version import software
 
-    try:
-        number = version("streamvault")
-    except PackageNotFoundError:
-        number = "not installed"
-    click.echo(f"streamvault {number} (Python {sys.version.split()[0]}, inner loop {inner_loop()})")
+    click.echo(f"{software()} (Python {sys.version.split()[0]}, inner loop {inner_loop()})")
     ctx.exit()
 
 

@@ -1,4 +1,4 @@
-"""Which streamvault this is, as reports and packages name it."""
+"""Which streamvault this is, as `--version` and packages name it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _NEAR = 3000
 class ReorderBuffer:
     """Packets of one track. In order they go straight from the receive buffer to the track, without a copy.
 
-    `reordered`: packets that waited or made others wait. `duplicates`: came twice or too late, and are dropped.
+    `duplicates`: packets that came twice or too late, and are dropped.
     `strays`: of another source or numbering, dropped while they do not go on.
     """
 
@@ -35,7 +35,6 @@ class ReorderBuffer:
         self._held: dict[int, tuple[bytes, int]] = {}
         self._held_bytes = 0
         self._stray: tuple[int, bytes, bytes] | None = None
-        self.reordered = 0
         self.duplicates = 0
         self.strays = 0
 
@@ -62,7 +61,6 @@ class ReorderBuffer:
         elif ahead >= 0x8000 or sequence in self._held:
             self.duplicates += 1
         else:
-            self.reordered += 1
             self._held[sequence] = (bytes(buf[start:end]), now_us)
             self._held_bytes += end - start
             while len(self._held) > self._max_packets or self._held_bytes > self._max_bytes:
