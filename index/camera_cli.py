@@ -55,7 +55,7 @@ def tell_ledger(node: Node) -> None:
     try:
         node.outbox.drain()
     except StreamvaultError as error:
-        click.echo(f"done, but it waits to be written in the ledger: {error}", err=True)
+        click.echo(f"what was done waits to be written in the ledger: {error}", err=True)
 
 
 credential_options = options(

@@ -56,6 +56,8 @@ class Keys:
                 f"the key {fingerprint[:16]}, which signs the ledger, is in none of its places; there is another one in {others[0]}; "
                 "run `streamvault ledger verify`"
             )
+        if self.settings.kind == "environment":
+            raise NotFound(f"{WHAT} is missing: it is not in the environment variable {self.settings.environment}; set that")
         raise NotFound(f"{self._file}: {WHAT} is missing; restore it from its backup")
 
     def held(self) -> list[Signer]:

@@ -115,3 +115,5 @@ def test_the_key_is_found_wherever_it_is_by_its_fingerprint(tmp_path: Path) -> N
         keys.find("0" * 64)
     with pytest.raises(NotFound, match="backup"):
         Keys(tmp_path / "keys" / "none.key").find("0" * 64)
+    with pytest.raises(NotFound, match="variable KEY; set that"):
+        Keys(tmp_path / "keys" / "none.key", Signing(kind="environment", environment="KEY"), {}).find("0" * 64)
