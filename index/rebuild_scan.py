@@ -14,7 +14,7 @@ from index.environment import Environment, Table
 from index.gaps import expire
 from index.restoring import Progress, put_progress
 from index.rows import KEY, NewRow, Place, sequence_of
-from index.writes import SegmentWriter, epoch_of
+from index.writes import SegmentWriter, epoch_of, put_epoch
 from vault.errors import Damaged, NotFound, StreamvaultError, Unreadable, UsageError
 from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
@@ -57,6 +57,7 @@ class ScanStep:
         self._segments = SegmentWriter()
         self._new: list[NewRow] = []
         self._gone: list[SegmentKey] = []
+        self._epochs: dict[CameraNumber, int] = {}
         self.open_files = 0
 
     def objects(self, next_step: str) -> None:
@@ -92,7 +93,9 @@ class ScanStep:
                 with spool.open_source(key, system_grant("rebuild")) as source:
                     self._new.append(closed_row(key, source, hash_bytes=self._hash))
             except StreamvaultError:
+                # Recovery takes it in once its epoch is over, so the camera's next one must be above it.
                 self.open_files += 1
+                self._epochs[key.camera] = max(self._epochs.get(key.camera, 0), key.epoch)
             if len(self._new) == TXN_ROWS:
                 self._commit(Place.SPOOL)
         self._commit(Place.SPOOL, next_step)
@@ -149,6 +152,9 @@ class ScanStep:
                 why = enter(txn, self._segments, row, place, live=live)
                 if why is not None:
                     self._progress.refused.append((row.key.object_key, why))
+            for camera, epoch in self._epochs.items():
+                if epoch > epoch_of(txn, camera):
+                    put_epoch(txn, camera, epoch)
             for key in self._gone:
                 known = self._segments.get(txn, key)
                 if known is not None:

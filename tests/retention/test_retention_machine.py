@@ -18,21 +18,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from index.bond import IndexBond
+from index.closed import closed_row
 from index.pins import LEASE_US, Pins
 from index.raising import Raising
 from index.rows import NewRow
 from index.sites import of_category
 from retention.deleter import GRACE_US
-from tests.support.indexing import VIDEO
 from tests.support.retention_faults import STEPS
+from tests.support.retention_footage import closed_bytes, leave_open
+from tests.support.retention_losses import LosingWorld
 from tests.support.retention_model import DAY_US, HOUR_US, LEAST_DAYS, Footage, Order, day_of
-from tests.support.retention_world import CATEGORIES, SITES, World
+from tests.support.retention_world import CATEGORIES, SITES
 from vault.clock import ManualClock
-from vault.digest import bytes_digest
 from vault.errors import Refused
 from vault.ids import CameraNumber, SegmentKey
-from vault.media import SegmentFlag
-from vault.retain import counted_us, day_flags, min_until_us
+from vault.retain import fixed_at_close
+from vault.source import BytesSource
 from vault.spool import append
 from vault.timebase import US, Interval
 
@@ -44,7 +45,7 @@ CUT_AT = st.sampled_from([*STEPS, "commit", "ledger"])
 EYES = st.integers(1, 3).map(CameraNumber)
 
 
-class Machine(World, RuleBasedStateMachine):
+class Machine(LosingWorld, RuleBasedStateMachine):
     @initialize(known=st.lists(st.tuples(EYES, AGES, st.integers(1, 5)), min_size=3, max_size=6))
     def start(self, known: list[tuple[CameraNumber, int, int]]) -> None:
         """With some footage, or most runs would meet none."""
@@ -75,27 +76,73 @@ class Machine(World, RuleBasedStateMachine):
         now_us, believed, zone = self.clock.now_us(), self.trusted(), self.config.retention.zone
         site_class, days = self.model.kept(camera, now_us)
         rows: list[NewRow] = []
+        self.model.watch(now_us)
         for at in range(count):
             start_us = now_us - age_days * DAY_US - (count - at) * seconds * US
             end_us = start_us + seconds * US
             closed_us = min(now_us, end_us + late_days * DAY_US)
-            key, data = SegmentKey(camera, start_us, epoch, 0), start_us.to_bytes(8, "big") * size
-            flags, until_us = day_flags(end_us, closed_us, zone) | SegmentFlag.CLOCK_UNCONFIRMED, 0
-            if believed:
-                flags, until_us = day_flags(end_us, closed_us, zone), min_until_us(end_us, closed_us, days, zone)
-            counts_us = counted_us(end_us, closed_us, until_us, flags)
-            rows.append(
-                NewRow(key, end_us, len(data), bytes_digest(data), 1, VIDEO, site_class, until_us, flags, counted_us=counts_us)
+            key, fixed = (
+                SegmentKey(camera, start_us, epoch, 0),
+                fixed_at_close(end_us, closed_us, days, zone, believed=believed),
             )
+            data = closed_bytes(
+                key, 8 * size, end_us=end_us, closed_us=closed_us, site_class=site_class, until_us=fixed.min_until_us,
+                flags=fixed.flags,
+            )  # fmt: skip
+            rows.append(closed_row(key, BytesSource(data)))
             fd = self.node.spool.create(key)
             append(fd, 0, [data])
             os.close(fd)
             day = day_of(closed_us) if believed else None
             item = Footage(key, Interval(start_us, end_us), len(data), site_class, day, None, doubt=not believed)
+            item.true_end_us, item.most = end_us - self.offset_us, days
             self.model.record(item, days if believed else None)
         self.node.catalog.commit(rows)
         if put:
             self.put_into_the_store()
+
+    @rule(camera=EYES, count=st.integers(1, 3))
+    def a_recorder_is_killed(self, camera: CameraNumber, count: int) -> None:
+        """What it recorded lies open in the spool until somebody adopts it."""
+        epoch = self.node.catalog.raise_epoch(camera)
+        self.go(count * 60 * US)
+        for at in range(count):
+            start_us = self.clock.now_us() - (count - at) * 60 * US
+            key = SegmentKey(camera, start_us, epoch, 0)
+            leave_open(self.node.spool, key, 8 * 60)
+            item = Footage(
+                key, Interval(start_us, start_us + US), 0, "", None, None, true_end_us=self.true_us - (count - at) * 60 * US
+            )
+            self.model.left[key] = item
+        self.model.watch(self.clock.now_us())
+
+    @rule()
+    def what_was_left_is_adopted(self) -> None:
+        self.adopt()
+
+    @rule(camera=EYES, what=st.sampled_from(["camera", "site", "class"]), more=st.sampled_from([20, 60]), wait_us=WAITS)
+    def a_lowering_takes_effect_while_footage_lies_open(self, camera: CameraNumber, what: str, more: int, wait_us: int) -> None:
+        site, _ = self.model.eyes[camera].at(self.clock.now_us())
+        site_class, _ = self.model.sites[site].at(self.clock.now_us())
+        for extra in (more, 0):
+            if what == "camera":
+                self.change_a_camera(camera, site, extra)
+            elif what == "site":
+                self.change_a_site(site, site_class, extra)
+            else:
+                self.change_the_configuration(site_class, extra)
+                self.run_once()
+            if extra:
+                # A raise covers a day of what comes after it.
+                self.go(2 * DAY_US)
+                self.a_recorder_is_killed(camera, 1)
+        self.go(wait_us)
+        self.adopt()
+
+    @precondition(lambda self: self.offset_us == 0 and not self.troubled)
+    @rule(told=st.booleans())
+    def the_index_is_lost(self, told: bool) -> None:
+        self.lose_the_index(told=told)
 
     @rule(
         site=st.sampled_from(sorted(SITES)),

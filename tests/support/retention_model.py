@@ -68,8 +68,14 @@ class Footage:
     day: int | None
     until_us: int | None
     doubt: bool = False
+    true_end_us: int = 0
+    """When it really ended, whatever the clock said."""
+    most: int = 0
+    """The most days that were in force for its camera since it began, as somebody sees it who looks again and again."""
     deleting: bool = False
     gone: bool = False
+    untold: bool = False
+    """It went while the index was lost: the ledger has its announcement, and not that it was done."""
 
     @property
     def camera(self) -> CameraNumber:
@@ -102,6 +108,8 @@ class Rules:
     sites: dict[str, Demand] = field(default_factory=dict)
     eyes: dict[CameraNumber, Eye] = field(default_factory=dict)
     footage: dict[SegmentKey, Footage] = field(default_factory=dict)
+    left: dict[SegmentKey, Footage] = field(default_factory=dict)
+    """What a crash left open in the spool: the index does not know it."""
     holds: dict[int, Order] = field(default_factory=dict)
     pins: list[tuple[CameraNumber, Interval, int]] = field(default_factory=list)
     raises: list[tuple[CameraNumber, int, int]] = field(default_factory=list)
@@ -149,6 +157,24 @@ class Rules:
         for item in self.footage.values():
             if item.camera == camera and not item.deleting and not item.gone:
                 self._raise(item, days)
+
+    def watch(self, now_us: int) -> None:
+        """See which days are in force now."""
+        for camera, eye in self.eyes.items():
+            site, days = eye.at(now_us)
+            site_class, least = self.sites[site].at(now_us)
+            days = max(days, least, self.followed[site_class])
+            for item in (*self.footage.values(), *self.left.values()):
+                if item.camera == camera:
+                    item.most = max(item.most, days)
+
+    def adopt(self, item: Footage, now_us: int, *, believed: bool) -> None:
+        """Recovery closed it now. What ends in days to come was recorded under a clock that was ahead."""
+        end_us, (item.site_class, days) = item.interval.end_us, self.kept(item.camera, now_us)
+        ahead = end_us - now_us > DAY_US
+        item.doubt = ahead or not believed
+        item.day = None if not believed else day_of(now_us if ahead else max(end_us, now_us))
+        self.record(item, days if believed else None)
 
     def note(self, camera: CameraNumber, days: int, now_us: int, notice_us: int) -> None:
         """For what comes in later: what began within `notice_us` from now has these days."""
