@@ -106,6 +106,8 @@ def told(verdict: Verdict, package: str) -> list[str]:
             ("文件", "files", f"{facts['files']}, {facts['bytes']:,} B"),
         ):
             lines.append(f"{zh} {en}: {shown(value)}")
+        if facts["damaged"]:
+            lines.append(f"出具前已损坏的来源段 source segments that were damaged before it was made: {facts['damaged']}")
         if "ledger" in facts:
             entries = ", ".join(map(str, facts["sequences"]))
             lines.append(shown(f"日志 ledger: {facts['ledger']}, 条目 entries {entries} / {facts['entries']}"))

@@ -292,6 +292,8 @@ class Look:
             self._note("missing", "proof/approval.json", "the custody names who approved, and nothing proves it")
         self.facts.update({name: dig(custody, name) for name in ("export", "start_us", "end_us", "unit_name", "actor", *SAID)})
         self.facts["cameras"] = [f"{dig(one, 'id')} {dig(one, 'name') or ''}".strip() for one in items(custody, "cameras")]
+        sources = [source for one in items(custody, "cameras") for source in items(one, "sources")]
+        self.facts["damaged"] = sum(dig(source, "damaged") is True for source in sources)
         self.facts["sequences"] = [dig(entry, "sequence") for entry in (intent, approval, completion) if entry]
 
     def _fields(self, proof: str, entry: Any, part: str, expected: dict[str, Any]) -> None:

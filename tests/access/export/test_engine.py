@@ -156,7 +156,9 @@ def test_a_damaged_segment_stops_the_export_by_its_name(data: Path, tmp_path: Pa
         assert outcomes(node) == ["asked", "aborted", "asked", "done"]
     sources = custody(delivered.path)["cameras"][0]["sources"]
     assert [source["key"] for source in sources if source["damaged"]] == [key]
-    assert verify(delivered.path).returncode == 0
+    verdict = verify(delivered.path)
+    assert verdict.returncode == 0
+    assert "damaged before it was made: 1" in verdict.stdout
 
 
 @pytest.mark.parametrize("how", ["cut", "gone"])
