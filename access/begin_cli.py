@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vault.console import Session, pass_session, stop_on_signals
+from vault.console import Session, log_level_option, pass_session, stop_on_signals
 
 if TYPE_CHECKING:
     from index.node import Node
@@ -32,10 +32,7 @@ def init(session: Session) -> None:
 
 
 @click.command()
-@click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="error", show_default=True,
-    help="How much is logged to standard error.",
-)  # fmt: skip
+@log_level_option("error")
 @pass_session
 def demo(session: Session, log_level: str) -> None:
     """Record four simulated cameras, and say what to try meanwhile.

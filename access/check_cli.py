@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import click
 
-from index.camera_cli import open_session
+from index.console import open_session
 from vault.console import Session, counted, json_option, pass_session, print_json, print_table, telling
 from vault.errors import Damaged, UsageError
 

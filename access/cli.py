@@ -9,7 +9,7 @@ import click
 from access.export.cli import COMMANDS as EXPORTS
 from access.look_cli import LOOKS, footage_of
 from access.serve import serve
-from index.camera_cli import open_session
+from index.console import open_session
 from vault.console import (
     MOMENT,
     Session,

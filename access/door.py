@@ -20,11 +20,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from access.authorize import CameraFacts, Known, Rules, authorize
 from access.occasion import ACTIONS, Occasion, Outcome, entry
-from access.people.model import Principal, Role, Token, Unit, UnitGrant, User
+from access.people.model import Principal, Role
 from access.people.people import People
 from index.growing import growing_intervals
 from index.ledger_anchor import drained
@@ -46,18 +46,6 @@ MAX_CAMERAS: Final = 1_000
 """Of one visit: they all stand in one line of the ledger."""
 
 log = Log("access.door")
-
-
-class Roll(Protocol):
-    """What the door asks of the people it knows (`access.people`). Each raises NotFound."""
-
-    def user(self, user_id: str, /) -> User: ...
-
-    def unit(self, unit_id: str, /) -> Unit: ...
-
-    def token(self, token_id: str, /) -> Token: ...
-
-    def grants_of(self, unit_id: str, /) -> list[UnitGrant]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +72,7 @@ class _Deed:
 class Door:
     """Over one node. Safe for several threads."""
 
-    def __init__(self, node: Node, people: Roll | None = None) -> None:
+    def __init__(self, node: Node, people: People | None = None) -> None:
         """`people`: those of the node's registry when None."""
         self.node = node
         self._people = people or People(node.registry, node.clock)

@@ -47,19 +47,21 @@ _TYPED: Final = tuple(field.name for field in fields(Said) if field.name != "as_
 """As the ledger's entries name them."""
 
 
-def somebody(context: click.Context, option: click.Parameter, text: str) -> str:
+def _somebody(context: click.Context, option: click.Parameter, text: str) -> str:
     """`--as` with nothing behind it is a script's slip, and must not make whoever it was for the host's operator."""
     if not text and context.get_parameter_source(option.name or "") is not click.core.ParameterSource.DEFAULT:
         raise click.BadParameter("names nobody; leave it out to act as the operator of this host", context, option)
     return text
 
 
+as_option = click.option(
+    "--as", "as_user", default="", metavar="USER", callback=_somebody,
+    help="As this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
+)  # fmt: skip
+
 occasion_options = gathered(
     "said", Said,
-    click.option(
-        "--as", "as_user", default="", metavar="USER", callback=somebody,
-        help="Look as this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
-    ),
+    as_option,
     click.option(
         "--purpose", default="", metavar="CATEGORY",
         help="What for: investigation, order, traffic, emergency, dispute, inspection, publicity, maintenance or other.",

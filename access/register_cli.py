@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from access.door_cli import principal_of, somebody
-from index.camera_cli import open_session
+from access.door_cli import as_option, principal_of
+from index.console import open_session
 from vault.console import (
     MOMENT,
     Session,
@@ -76,10 +76,7 @@ class Found:
 
 chosen = gathered(
     "asked", Asked,
-    click.option(
-        "--as", "as_user", default="", metavar="USER", callback=somebody,
-        help="Look as this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
-    ),
+    as_option,
     click.option("--from", "from_us", type=MOMENT, help=f"Asked for at this time or later.  [default: {_DAYS} local days before today]"),
     click.option("--to", "to_us", type=MOMENT, help="Asked for before this time.  [default: now]"),
     click.option("--unit", help="For this using unit."),

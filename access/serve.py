@@ -18,7 +18,7 @@ import click
 
 from vault.clock import Clock, SystemClock
 from vault.config import Config
-from vault.console import Session, pass_session, stop_on_signals
+from vault.console import Session, log_level_option, pass_session, stop_on_signals
 from vault.datafolder import DataFolder
 from vault.logs import Log
 from vault.timebase import US
@@ -166,10 +166,7 @@ def _child(folder: Path, config: Config, log_level: str, pipe: Connection) -> No
 
 @click.command()
 @click.option("--only", type=click.Choice(["ingest", "retention"]), help="Run one service of the node only.")
-@click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True,
-    help="How much is logged to standard error.",
-)  # fmt: skip
+@log_level_option("info")
 @pass_session
 def serve(session: Session, only: str | None, log_level: str) -> None:
     """Record every camera of the data folder, and delete what has expired, until stopped.

@@ -15,6 +15,9 @@ from typing import Any
 from index.environment import Environment, ReadTxn, Table, WriteTxn
 from vault.clock import Clock, SystemClock
 from vault.errors import Damaged, UsageError
+from vault.logs import Log
+
+log = Log("index.alarms")
 
 MAX_EVENTS = 10_000
 """Older ones are dropped, told or not: a receiver that is away for good must not fill the index."""
@@ -78,6 +81,14 @@ class Alarms:
                 txn.delete(Table.ALARMS, raw_key)
                 _note(txn, lasting, self._clock.now_us())
         return lasting is not None
+
+    def say(self, kind: str, message: str) -> None:
+        """It is so for as long as there is a message; its beginning and its end are in the log."""
+        if message:
+            if self.begin(kind, "", message):
+                log.warning(kind, error=message)
+        elif self.end(kind, ""):
+            log.info("alarm over", reason=kind)
 
     def lasting(self) -> list[Alarm]:
         """By kind and subject."""

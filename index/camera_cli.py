@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from index.console import open_session, raise_rows
 from vault.console import (
     Moment,
     Session,
@@ -21,10 +21,9 @@ from vault.console import (
     print_fields,
     print_json,
     print_table,
-    progress,
     size_text,
 )
-from vault.errors import StreamvaultError, UsageError
+from vault.errors import UsageError
 from vault.timebase import format_local, format_us
 
 if TYPE_CHECKING:
@@ -35,27 +34,6 @@ if TYPE_CHECKING:
 
 TRANSPORTS = ("auto", "tcp", "udp")
 DEFAULT_SITE = "default"
-
-
-@contextmanager
-def open_session(session: Session) -> Iterator[Node]:
-    """The node of the session's data folder; what was done to its registry is in the ledger at the end."""
-    from index.node import open_node
-
-    folder = session.folder()
-    with open_node(folder, session.config(folder), session.clock) as node:
-        yield node
-        tell_ledger(node)
-
-
-def tell_ledger(node: Node) -> None:
-    """Bring into the ledger what waits for it. What was done is done, so that where it cannot be is only said."""
-    if not node.outbox.waiting():
-        return
-    try:
-        node.outbox.drain()
-    except StreamvaultError as error:
-        click.echo(f"what was done waits to be written in the ledger: {error}", err=True)
 
 
 credential_options = options(
@@ -266,16 +244,6 @@ def remove(session: Session, camera_id: str, by: str) -> None:
     click.echo(
         f"camera {removed.id} is recorded no more; its footage stays, under '#{removed.number}' too when its id is given anew"
     )
-
-
-def raise_rows(session: Session, node: Node) -> None:
-    """Bring what was raised into the footage that exists; cut short, it is in force all the same and goes on later."""
-    from index.raising import Raising
-
-    with progress(session, "raising minima") as line:
-        raised = Raising(node.environment, node.clock).run(line.advance)
-    if raised:
-        click.echo(f"footage that exists is kept for longer now: {counted(raised, 'segment')}", err=True)
 
 
 def _given(said: dict[str, Any]) -> dict[str, Any]:

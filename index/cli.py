@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from index.alarm_cli import alarm
-from index.camera_cli import camera, open_session
+from index.camera_cli import camera
+from index.console import open_session
 from index.hold_cli import hold
 from index.key_cli import key as signing_key
 from index.ledger_cli import ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from index.camera_cli import open_session
+from index.console import open_session
 from vault.console import Session, json_option, pass_session, print_fields, print_json
 from vault.errors import NotFound
 from vault.timebase import US, format_local, format_us

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from index.camera_cli import open_session
+from index.console import open_session
 from vault.console import Session, by_option, json_option, pass_session, plain, print_fields, print_json, print_table
 from vault.errors import StoreError, StreamvaultError, UsageError
 from vault.timebase import format_local, format_us

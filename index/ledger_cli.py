@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from index.camera_cli import open_session
+from index.console import open_session
 from index.forward_cli import forward
 from vault.console import MOMENT, Session, counted, json_option, pass_session, plain, print_json, print_table, progress
 from vault.errors import Damaged, StoreError

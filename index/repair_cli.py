@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from index.camera_cli import open_session
+from index.console import open_session
 from vault.console import Session, counted, json_option, pass_session, plain, print_json, print_table, telling
 from vault.errors import Damaged, Refused
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from index.camera_cli import open_session, raise_rows
+from index.console import open_session, raise_rows
 from vault.console import (
     Session,
     by_option,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from index.camera_cli import DEFAULT_SITE, open_session, raise_rows, sealed
+from index.camera_cli import DEFAULT_SITE, sealed
+from index.console import open_session, raise_rows
 from vault.console import Session, by_option, counted, options, pass_session, plain, write_output
 from vault.errors import ConfigError, UsageError
 

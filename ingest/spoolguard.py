@@ -10,10 +10,7 @@ from collections.abc import Collection
 from index.alarms import Alarms
 from index.node import Node
 from ingest.spoolwatch import SpoolWatch
-from vault.logs import Log
 from vault.timebase import US
-
-log = Log("ingest.spoolguard")
 
 EVERY_US = 5 * US
 SHARE = 100
@@ -45,13 +42,6 @@ class SpoolGuard:
         state = self._watch.look(used_bytes, free_bytes, classes, began_us)
         changed, self.stopped = state.stopped != self.stopped, state.stopped
         stopped = ", ".join(sorted(state.stopped))
-        self._alarm("spool filling", state.alarm, state.text)
-        self._alarm("spool full", bool(stopped), f"sites of class {stopped} are not recorded: {state.text}")
+        self._alarms.say("spool filling", state.text if state.alarm else "")
+        self._alarms.say("spool full", f"sites of class {stopped} are not recorded: {state.text}" if stopped else "")
         return changed
-
-    def _alarm(self, kind: str, lasts: bool, message: str) -> None:
-        if lasts:
-            if self._alarms.begin(kind, "", message):
-                log.warning(kind, error=message)
-        elif self._alarms.end(kind, ""):
-            log.info("alarm over", reason=kind)

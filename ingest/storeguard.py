@@ -10,11 +10,8 @@ from collections.abc import Collection
 from index.alarms import Alarms
 from index.node import Node
 from index.room import room_of
-from vault.logs import Log
 from vault.room import ALARM_PERCENT, Room, stopping
 from vault.timebase import US
-
-log = Log("ingest.storeguard")
 
 EVERY_US = 5 * US
 SHARE = 100
@@ -56,13 +53,6 @@ class StoreGuard:
     def _say(self, room: Room) -> None:
         full = f"the store is {room.filled_percent} % full"
         more = "see `capacity forecast`, and give it more room"
-        self._alarm(FILLING, self._filling, f"{full}: {more}")
+        self._alarms.say(FILLING, f"{full}: {more}" if self._filling else "")
         stopped = ", ".join(sorted(self.stopped))
-        self._alarm(FULL, bool(stopped), f"sites of class {stopped} are not recorded: {full}")
-
-    def _alarm(self, kind: str, lasts: bool, message: str) -> None:
-        if lasts:
-            if self._alarms.begin(kind, "", message):
-                log.warning(kind, error=message)
-        elif self._alarms.end(kind, ""):
-            log.info("alarm over", reason=kind)
+        self._alarms.say(FULL, f"sites of class {stopped} are not recorded: {full}" if stopped else "")

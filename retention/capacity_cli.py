@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from index.camera_cli import open_session
+from index.console import open_session
 from retention.steps_shown import show_steps, steps_json
 from vault.console import (
     MOMENT,

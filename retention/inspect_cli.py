@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from index.camera_cli import open_session
+from index.console import open_session
 from vault.console import (
     MOMENT,
     Session,

@@ -157,6 +157,14 @@ by_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; times are ISO 8601 in UTC with microseconds.")
 
 
+def log_level_option(default: str) -> Callable[[_F], _F]:
+    """Of a command that goes on until it is stopped."""
+    return click.option(
+        "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default=default, show_default=True,
+        help="How much is logged to standard error.",
+    )  # fmt: skip
+
+
 def print_json(value: object) -> None:
     """A document for programs, on standard output."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from access.door_cli import Said, entered, occasion_of, occasion_options, principal_of, somebody
-from index.camera_cli import open_session
+from access.door_cli import Said, as_option, entered, occasion_of, occasion_options, principal_of
+from index.console import open_session
 from vault.console import (
     MOMENT,
     Session,
@@ -43,10 +43,6 @@ PASSWORD = "STREAMVAULT_EXPORT_PASSWORD"
 password_options = click.option(
     "--ask-password", is_flag=True,
     help=f"Ask for the password of an encrypted package. Else it is taken from {PASSWORD}, or made and shown once.",
-)  # fmt: skip
-as_option = click.option(
-    "--as", "as_user", default="", metavar="USER", callback=somebody,
-    help="As this user; password or token are asked for, or in STREAMVAULT_PASSWORD or STREAMVAULT_TOKEN.",
 )  # fmt: skip
 damaged_option = click.option(
     "--allow-damaged", is_flag=True, help="Go on where a segment is not what was recorded, and say so in the custody."

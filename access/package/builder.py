@@ -24,11 +24,12 @@ from typing import Final, Self
 from access.package.custody import Custody, MediaFile, custody_json, export_id
 from access.package.durable import append_line, remove_below
 from access.package.report import Thumbnail, page
-from access.package.seal import MANIFEST, Sealer, seal
+from access.package.seal import MANIFEST, seal
 from vault.errors import Damaged, UsageError
 from vault.files import FILE_MODE, Buffer, make_folder, replace_file, store_error, sync_folder, write_all
 from vault.ledger.canonical import Value, canonical
 from vault.ledger.ledger import Proof
+from vault.signing.signer import Signer
 
 MEDIA: Final = "data/media/"
 NOTES: Final = "media.jsonl"
@@ -241,7 +242,7 @@ class PackageBuilder:
             raise store_error(f"closing the payload of {self.package}", error) from error
         return Payload(hashlib.sha256(manifest).hexdigest(), sum(size for _, size in files.values()), len(files))
 
-    def seal(self, proofs: Sequence[Proof], signer: Sealer, succession: bytes = b"") -> Path:
+    def seal(self, proofs: Sequence[Proof], signer: Signer, succession: bytes = b"") -> Path:
         """Proofs and tag files, signed; the package's folder, ready for `container.deliver`. May be repeated with newer proofs.
 
         `proofs`: of the deed's entries in the ledger, all against one checkpoint (`seal.prove_together`). `succession`: how the

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from access.package.bundle import verifier
 from access.package.durable import remove_below
@@ -18,6 +18,7 @@ from vault.errors import Busy, Damaged, UsageError
 from vault.files import make_folder, replace_file, sync_folder
 from vault.ledger.canonical import canonical
 from vault.ledger.ledger import Ledger, Proof
+from vault.signing.signer import Signer
 
 MANIFEST: Final = "manifest-sha256.txt"
 TAG_MANIFEST: Final = "tagmanifest-sha256.txt"
@@ -28,20 +29,6 @@ PROOFS: Final = {"asked": "intent", "approved": "approval", "done": "completion"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRIES = 100
-
-
-class Sealer(Protocol):
-    """Whose name is under a package. `fingerprint`: SHA-256 of the raw public key, hex."""
-
-    @property
-    def public_pem(self) -> bytes: ...
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    def sign(self, data: bytes) -> bytes:
-        """Ed25519 over these bytes: 64 bytes."""
-        ...
 
 
 def prove_together(ledger: Ledger, sequences: Sequence[int]) -> list[Proof]:
@@ -66,7 +53,7 @@ def proof_json(proof: Proof) -> bytes:
     )
 
 
-def seal(package: Path, proofs: Sequence[Proof], signer: Sealer, succession: bytes) -> None:
+def seal(package: Path, proofs: Sequence[Proof], signer: Signer, succession: bytes) -> None:
     """See `PackageBuilder.seal`. The signature comes last: without it nothing is a package."""
     custody = json.loads((package / "data" / "custody.json").read_bytes())
     manifest = (package / MANIFEST).read_bytes()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from index.camera_cli import open_session
+from index.console import open_session
 from vault.console import Number, Session, options
 from vault.errors import NotFound, UsageError
 from vault.timebase import MAX_US, US, format_local, format_us

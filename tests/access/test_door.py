@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 
-from access.door import Door, Roll
+from access.door import Door
 from access.occasion import Occasion, Outcome, Purpose
 from access.people.model import Act, Principal, Role, Terminal, Token, Unit, UnitGrant, User
 from index.cameras import NewCamera
@@ -51,8 +51,8 @@ _T = TypeVar("_T")
 
 
 @dataclass
-class People(Roll):
-    """What is known, to be changed under the door's eyes."""
+class People:
+    """What the door asks of people, to be changed under its eyes."""
 
     users: dict[str, User] = field(default_factory=lambda: {USER.id: USER})
     units: dict[str, Unit] = field(default_factory=lambda: {UNIT.id: UNIT})
