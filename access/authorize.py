@@ -204,7 +204,8 @@ def _of(camera: CameraFacts, known: Known) -> list[tuple[UnitGrant, list[Interva
     found = {id(grant): (grant, [grant.window]) for grant in known.by_camera.get(camera.number, ())}
     for site, stood in stretches(camera.stays):
         for grant in known.by_site.get(site, ()):
-            if (part := stood.intersection(grant.window)) is not None:
+            part = grant.window if _within(grant.window, stood) else stood.intersection(grant.window)
+            if part is not None:
                 found.setdefault(id(grant), (grant, []))[1].append(part)
     return [(grant, parts if len(parts) == 1 else union(parts)) for grant, parts in found.values()]
 
