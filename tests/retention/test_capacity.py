@@ -177,10 +177,10 @@ def test_pandas_reads_the_figures_as_they_stand(written: Path) -> None:
     assert str(frame["hour"].dtype) == "datetime64[us, UTC]"
 
 
-def test_the_query_in_the_documents_works_in_duckdb(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (ROOT / "docs" / "keeping.md").read_text()
+def test_the_query_in_the_readme_works_in_duckdb(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "README.md").read_text()
     found = re.search(r"```sql\n(.*?)```", text, re.DOTALL)
-    assert found is not None, "the document shows planners a query"
+    assert found is not None, "the README shows planners a query"
     monkeypatch.chdir(written)
     rows = duckdb.sql(found[1]).fetchall()
     assert [row[:2] for row in rows] == [("gate", 10.0), ("vault", 24.0)]
