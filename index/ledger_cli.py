@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 MAX_KEPT = 1_000
 """Of the checkpoints in a file from elsewhere, the newest so many are compared."""
 
+OWN_WORD = (
+    "nobody but the ledger itself says that this is its key: compare the fingerprint with the one that was kept elsewhere, "
+    "or give that one with --trust"
+)
+
 
 @click.group()
 def ledger() -> None:
@@ -87,8 +92,9 @@ def show(
 
 @ledger.command("verify")
 @click.option(
-    "--trust", "trusted", multiple=True, metavar="FINGERPRINT",
-    help="Of the ledger's key, as it was written down elsewhere; accepts that it replaced a lost one. May be repeated.",
+    "--trust", "trusted", multiple=True, metavar="KEY",
+    help="Trust this key only, as it was kept elsewhere: its fingerprint, or the file with its public key; accepts that it replaced "
+    "a lost one. May be repeated.  [default: the private key's public half, else the ledger's own word]",
 )  # fmt: skip
 @click.option(
     "--kept", type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -100,16 +106,17 @@ def verify(session: Session, trusted: tuple[str, ...], kept: Path | None, as_jso
     """Check every entry of the ledger against its tree, the tree against every checkpoint (those beside it, the index's, the
     store's, those of --kept), and that each was signed by the key of its time.
 
-    Only reads, and may run beside a recorder. Exit code 8 when an entry was edited, removed, moved, or the ledger was cut back
+    Only reads, may run beside a recorder, and needs no private key. It says against which public key it verified and whose word
+    that is: without --trust and without the private key it is the ledger's own, and a ledger that was written anew as a whole, with
+    another key, is found only by what index, store and --kept hold. Exit code 8 when an entry was edited, removed, moved, or the ledger was cut back
     or forked: the list says which and where.
     """
     from index.ledger_anchor import index_anchors, stored_anchors
     from vault.ledger.verify import Report
     from vault.ledger.verify import verify as verify_ledger
     from vault.ledger.verify_keys import is_statement
-    from vault.signing.signer import fingerprint_of
 
-    fingerprints = [fingerprint_of(text) for text in trusted]
+    fingerprints = [_fingerprint(text) for text in trusted]
 
     with open_session(session) as node:
         anchors, asked = index_anchors(node.environment), True
@@ -138,6 +145,23 @@ def verify(session: Session, trusted: tuple[str, ...], kept: Path | None, as_jso
         raise Damaged(
             f"the ledger is not what was signed: {counted(len(report.findings), 'finding')}; the list above says where"
         )
+
+
+def _fingerprint(text: str) -> str:
+    """Of a fingerprint, a PEM, or a file with a PEM. Raises UsageError."""
+    from vault.errors import UsageError
+    from vault.signing.ed25519 import MAX_PEM_BYTES
+    from vault.signing.signer import fingerprint_of
+
+    try:
+        return fingerprint_of(text)
+    except UsageError:
+        try:
+            with Path(text).open("rb") as file:
+                return fingerprint_of(file.read(MAX_PEM_BYTES).decode("utf-8", "replace"))
+        except (OSError, ValueError):
+            pass
+        raise
 
 
 def _anchors_in(path: Path, ledger: Ledger) -> list[Anchor]:
@@ -171,6 +195,9 @@ def _print(report: Report, anchors: int, as_json: bool) -> None:
                     {"fingerprint": span.public.fingerprint, "after": span.after, "until": span.until}
                     for span in report.succession.spans
                 ],
+                "verified_against": None if report.trust is None else {
+                    "fingerprint": report.trust.fingerprint, "word_of": report.trust.source, "where": report.trust.where,
+                },
                 "findings": [
                     {
                         "what": str(finding.what), "first": finding.first, "last": finding.last, "where": finding.where,
@@ -189,6 +216,10 @@ def _print(report: Report, anchors: int, as_json: bool) -> None:
             f"entries: {report.entries:,}, every one as it was signed; {counted(report.checkpoints, 'checkpoint')} agree, "
             f"{anchors} of them kept elsewhere{more}"
         )
+    if report.trust is not None and not as_json:
+        click.echo(f"verified against {plain(str(report.trust))}")
+    if report.trust is not None and report.trust.is_own_word:
+        click.echo(OWN_WORD, err=True)
 
 
 ledger.add_command(forward)

@@ -13,21 +13,29 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vault.console import Session, json_option, pass_session, print_json, progress, write_output
+from vault.console import Session, json_option, pass_session, plain, print_json, progress, write_output
 from vault.errors import Damaged, NotFound, UsageError
 
 if TYPE_CHECKING:
     from access.package.verifier.command import Verdict
     from vault.ledger.ledger import Ledger
+    from vault.ledger.succession import Succession
+    from vault.ledger.verify_keys import Trust
 
 _DEPTH = 4
+
+OWN_WORD = (
+    "nobody but the data folder's ledger itself says that this is the office's key: compare the fingerprint with the one that was "
+    "kept elsewhere, or give that one with --key"
+)
 
 
 @click.command()
 @click.argument("package", type=click.Path(path_type=Path))
 @click.option(
     "--key", "keys", multiple=True, metavar="KEY",
-    help="Trust this key only: its fingerprint, or the file with its public key. May be repeated.  [default: the data folder's own]",
+    help="Trust this key only: its fingerprint, or the file with its public key. May be repeated.  [default: those of the data "
+    "folder's ledger]",
 )  # fmt: skip
 @click.option(
     "--succession", type=click.Path(path_type=Path), help="The file that shows how the keys of its office followed each other."
@@ -42,7 +50,8 @@ def verify(
 ) -> int:
     """Verify a package that was handed out: a folder, a .tar, or a .tar.enc.
 
-    As verify.py in the package does. Beside the data folder it came from, whether the ledger still holds what it held then.
+    As verify.py in the package does. Beside the data folder it came from, whether the ledger still holds what it held then, and
+    which key was trusted on whose word. No private key is needed.
     Exit code 8 for a package that was damaged or changed, 4 for one of another installation, 7 where it could not be looked at.
     """
     from access.package.verifier.command import NoPassword, ask, content, examine, told, trusted_key
@@ -54,9 +63,10 @@ def verify(
         raise UsageError(
             str(error) if isinstance(error, ValueError) else f"what --key or --succession names cannot be read: {error}"
         ) from None
-    ledger = _own_ledger(session)
+    ledger, word = _own_ledger(session), None
     if ledger is not None and not trust:
         own = ledger.succession()
+        word = _word(own, ledger)
         trust = {span.public.fingerprint for span in own.spans}
         known = known or own.note.encode()
     lock = threading.Lock()
@@ -72,15 +82,21 @@ def verify(
             raise UsageError(str(error)) from None
     if ledger is not None:
         verdict = _grown(verdict, ledger)
+    document, lines = verdict.document(), told(verdict, str(package))
+    if word is not None:
+        document["verified_against"] = {"fingerprint": word.fingerprint, "word_of": word.source, "where": word.where}
+        lines.append(f"所信任的公钥 trusted: {plain(str(word))}")
     if as_json:
-        print_json(verdict.document())
+        print_json(document)
     else:
-        click.echo("\n".join(told(verdict, str(package))))
+        click.echo("\n".join(lines))
+    if word is not None and word.is_own_word:
+        click.echo(OWN_WORD, err=True)
     return verdict.exit_code
 
 
 def _own_ledger(session: Session) -> Ledger | None:
-    """The ledger of the data folder, where there is one. Raises what opening it raises."""
+    """The ledger of the data folder, where there is one with an entry. Raises what opening it raises."""
     from vault.datafolder import DataFolder
     from vault.ledger.ledger import Ledger
 
@@ -90,7 +106,16 @@ def _own_ledger(session: Session) -> Ledger | None:
         if session.data is not None:
             raise
         return None
-    return Ledger(folder.ledger, folder.signing_keys(session.config(folder)), session.clock)
+    ledger = Ledger(folder.ledger, folder.signing_keys(session.config(folder)), session.clock)
+    return None if ledger.newest() is None else ledger
+
+
+def _word(own: Succession, ledger: Ledger) -> Trust:
+    """Whose word it is that these are the ledger's keys."""
+    from vault.ledger.verify_keys import trust_in
+
+    word, vouched = trust_in(own, ledger.keys.held(), ())
+    return word if vouched else trust_in(own, (), ())[0]
 
 
 def _grown(verdict: Verdict, ledger: Ledger) -> Verdict:
@@ -102,7 +127,8 @@ def _grown(verdict: Verdict, ledger: Ledger) -> Verdict:
         signed = parse_note(str(verdict.facts.get("checkpoint", "")))
     except Damaged:
         return verdict
-    if signed.checkpoint.origin != ledger.succession().origin:
+    newest = ledger.newest()
+    if newest is None or signed.checkpoint.origin != newest.checkpoint.origin:
         return verdict
     try:
         ledger.prove_growth(signed.checkpoint)

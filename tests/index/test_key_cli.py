@@ -202,9 +202,11 @@ def test_a_key_in_a_file_that_the_configuration_names_is_made_and_followed_there
     assert not (data_path / "keys" / "ledger.key").exists()
     assert len(list(named.parent.iterdir())) == 2
     assert run(data_path, "--config", str(tmp_path / "own.toml"), "ledger", "verify") == 0
-    # Without the configuration nobody knows where the key is.
+    # Without the configuration nobody knows where the key is: what is there can be verified, and nothing be added.
     capsys.readouterr()
-    assert run(data_path, "ledger", "verify") == 3
+    assert run(data_path, "ledger", "verify") == 0
+    assert "the ledger's own word" in capsys.readouterr().out
+    assert run(data_path, "key", "rotate") == 3
 
 
 def test_a_data_folder_from_before_keys_could_follow_each_other_opens_and_verifies(

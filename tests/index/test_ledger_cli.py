@@ -90,8 +90,8 @@ def test_a_data_folder_from_before_there_were_ledgers_has_none_yet_and_a_lost_on
     folder = DataFolder.open(made)
     shutil.rmtree(folder.ledger)
     folder.ledger_key.unlink()
-    assert run(made, "ledger", "verify") == 3
-    assert "the key that signs the ledger is missing" in capsys.readouterr().err
+    assert run(made, "ledger", "verify") == 8
+    assert "its public key, public.pem, is missing" in capsys.readouterr().err
     # As it was made then: nothing in the index remembers a ledger either.
     with open_node(folder, Config(), SystemClock()) as node, node.environment.write("as of old") as txn:
         txn.delete(Table.META, b"ledger-checkpoint")

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vault.clock import Clock
-from vault.errors import Busy, Damaged, StreamvaultError
+from vault.errors import Busy, Damaged, NotFound, StreamvaultError
 from vault.files import FILE_MODE, make_folder, store_error, sync_folder, write_all, write_new_file
 from vault.ledger.checkpoint import MAX_NOTE_BYTES, NOTE_LINES, Checkpoint, SignedCheckpoint, parse_note
 from vault.ledger.entry import Kind
@@ -82,16 +82,16 @@ def locked(folder: Path, clock: Clock) -> Iterator[None]:
 
 class Book:
     """Make it inside `locked`. `expected`: a checkpoint that this ledger is known to have had; nothing is changed without it.
-    `lost`: without the key that signs now; then nothing is written before there is another (`vault.ledger.rotation`).
+    `signing`: with the private key that signs now. Without it what is signed is read, by the public key that lies here, and nothing
+    is written before there is another (`vault.ledger.rotation`).
 
     Raises Damaged, NotFound and Refused for the key, StoreError, OSError.
     """
 
-    def __init__(self, folder: Path, keys: Keys, expected: Checkpoint | None = None, *, lost: bool = False) -> None:
+    def __init__(self, folder: Path, keys: Keys, expected: Checkpoint | None = None, *, signing: bool = True) -> None:
         self.folder = folder
         self.newest = newest_checkpoint(folder)
         self.signer: Signer | None = None
-        self.succession = self._find_key(keys, lost)
         self._told: set[str] = set()
         self.size, self._file, self._end_bytes = 0, "", 0
         if self.newest is not None:
@@ -102,6 +102,7 @@ class Book:
                 f"{folder}: the ledger was cut back: its newest checkpoint covers {self.size} entries, and there was one that "
                 f"covered {expected.size}; {_VERIFY}"
             )
+        self.succession = self._find_key(keys, signing)
         with HashFile(folder / HASHES) as hashes:
             self._prove_hashes(hashes)
             if expected is not None and hashes.root(expected.size) != expected.root:
@@ -154,22 +155,24 @@ class Book:
         self.newest, self.size, self._file, self._end_bytes, self._peaks = signed, size, name, offset + len(data), found
         return signed
 
-    def _find_key(self, keys: Keys, lost: bool) -> Succession:
-        """The ledger's keys, and in `signer` the one that signs now."""
+    def _find_key(self, keys: Keys, signing: bool) -> Succession:
+        """The ledger's keys, and in `signer` the one that signs now, where it is to sign."""
         statements = read_statements(self.folder)
         if self.newest is None:
             if statements:
                 raise Damaged(f"{self.folder / CHECKPOINTS}: is missing, and {KEYS} says that there were some; {_VERIFY}")
+            if not signing:
+                raise NotFound(f"the ledger {self.folder} has no entry yet, and so no key that signed one")
             self.signer = keys.begin()
             return succession_of(origin_of(self.signer.public), (), self.signer.public)
         origin = self.newest.checkpoint.origin
         try:
-            if lost:
-                found = succession_of(origin, statements, None if statements else first_public(self.folder, origin, keys))
-            else:
+            if signing:
                 wanted = statements[-1].statement.new.fingerprint if statements else origin.removeprefix(PREFIX)
                 self.signer = keys.find(wanted)
                 found = succession_of(origin, statements, None if statements else self.signer.public)
+            else:
+                found = succession_of(origin, statements, None if statements else first_public(self.folder, origin, keys))
             if not found.made(self.newest):
                 raise Damaged("the newest checkpoint is not signed by the ledger's key of its time")
         except Damaged as error:
@@ -319,11 +322,16 @@ def read_statements(folder: Path) -> tuple[SignedStatement, ...]:
 
 
 def first_public(folder: Path, origin: str, keys: Keys) -> PublicKey:
-    """The key that the ledger's name is from, where no other followed it. Raises Damaged, and as `Keys.find`, OSError."""
+    """The key that the ledger's name is from, where no other followed it. Raises Damaged, OSError."""
     with contextlib.suppress(Damaged):
         if begins_with(origin, public := read_public(folder)):
             return public
-    return keys.find(origin.removeprefix(PREFIX)).public
+    try:
+        return keys.find(origin.removeprefix(PREFIX)).public
+    except StreamvaultError:
+        raise Damaged(
+            f"{PUBLIC_KEY} is missing or not the key that the ledger {origin} began with, and its private key is not at hand either"
+        ) from None
 
 
 def read_public(folder: Path) -> PublicKey:

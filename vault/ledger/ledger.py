@@ -113,8 +113,8 @@ class Ledger:
             raise store_error(f"reading the ledger {self.folder}", error) from error
 
     def prove(self, sequence: int) -> Proof:
-        """Raises NotFound for an entry that is not there or not signed yet."""
-        with self._book() as book, HashFile(self.folder / HASHES) as hashes:
+        """Raises NotFound for an entry that is not there or not signed yet. The private key need not be at hand."""
+        with self._book(signing=False) as book, HashFile(self.folder / HASHES) as hashes:
             signed = book.newest
             if signed is None or not 0 <= sequence < signed.checkpoint.size:
                 raise NotFound(f"there is no entry {sequence} in the ledger {self.folder}")
@@ -132,12 +132,11 @@ class Ledger:
     def prove_growth(self, older: Checkpoint) -> tuple[SignedCheckpoint, tuple[bytes, ...]]:
         """The newest checkpoint, and the path that proves the ledger of `older` to be its beginning (RFC 6962 §2.1.2).
 
-        Raises Damaged when it is not: the ledger was cut back or forked.
+        Raises Damaged when it is not: the ledger was cut back or forked. The private key need not be at hand.
         """
-        with self._book(older) as book, HashFile(self.folder / HASHES) as hashes:
+        with self._book(older, signing=False) as book, HashFile(self.folder / HASHES) as hashes:
             signed = book.newest
-            if signed is None:
-                raise NotFound(f"the ledger {self.folder} is empty")
+            assert signed is not None
             newest = signed.checkpoint
             for again in (False, True):
                 if again:
@@ -161,8 +160,8 @@ class Ledger:
         """
         if self.newest() is None:
             raise NotFound(f"the ledger {self.folder} has no entry yet, and so no key that signed one")
-        with locked(self.folder, self._clock):
-            return Book(self.folder, self.keys, lost=True).succession
+        with self._book(signing=False) as book:
+            return book.succession
 
     def rotate(self, by: str, why: str, *, keep_old: bool = False, expected: Checkpoint | None = None) -> SignedStatement:
         """Let the ledger go on under another key, made where the configuration says; the old key signs that it does.
@@ -178,14 +177,13 @@ class Ledger:
 
         Raises Refused where the old key is at hand.
         """
-        with locked(self.folder, self._clock):
-            book = Book(self.folder, self.keys, expected, lost=True)
+        with self._book(expected, signing=False) as book:
             return replace_lost(book, self.keys, by, why, self._clock.now_us())
 
     @contextlib.contextmanager
-    def _book(self, expected: Checkpoint | None = None) -> Iterator[Book]:
+    def _book(self, expected: Checkpoint | None = None, *, signing: bool = True) -> Iterator[Book]:
         with locked(self.folder, self._clock):
-            yield Book(self.folder, self.keys, expected)
+            yield Book(self.folder, self.keys, expected, signing=signing)
 
     def _ids(self, since: int | None, size: int) -> dict[str, int]:
         if since is None or since >= size:

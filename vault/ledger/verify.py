@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vault.errors import Damaged, NotFound
 from vault.files import store_error
-from vault.ledger.book import CHECKPOINTS, HASHES, KEYS
+from vault.ledger.book import CHECKPOINTS, HASHES, KEYS, PUBLIC_KEY
 from vault.ledger.checkpoint import Checkpoint, SignedCheckpoint, parse_note, split_notes
 from vault.ledger.entry import Entry, Kind
 from vault.ledger.hashes import HashFile, leaves_of
@@ -23,7 +23,17 @@ from vault.ledger.lists import read_list
 from vault.ledger.merkle import extend, leaf_hash, root_of_peaks
 from vault.ledger.scan import Order
 from vault.ledger.succession import Succession
-from vault.ledger.verify_keys import Told, breaks_in, find_succession, is_statement, outside_span, untold
+from vault.ledger.verify_keys import (
+    Told,
+    Trust,
+    breaks_in,
+    find_succession,
+    is_statement,
+    outside_span,
+    trust_in,
+    untold,
+    wrong_beside,
+)
 from vault.signing.keys import Keys
 
 MAX_FINDINGS = 100
@@ -48,7 +58,8 @@ class What(enum.StrEnum):
     LIST = "list"
     """A list that an entry names is missing or was changed."""
     SUCCESSION = "succession"
-    """The statements of succession lack one, or hold one that is forged, moved or told of nowhere; or they lead to no trusted key."""
+    """The statements of succession lack one, or hold one that is forged, moved or told of nowhere; or they lead to no trusted key;
+    or the public key beside them is another."""
     BREAK = "break"
     """A key was replaced without the old one's signature, and nobody said that the new one is trusted."""
 
@@ -82,6 +93,8 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     succession: Succession | None = None
     """The ledger's keys, as far as they are proven."""
+    trust: Trust | None = None
+    """Which key all this was verified against, and whose word that is. None where there is nothing to verify."""
 
     def add(self, what: What, first: int | None, last: int | None, where: str, message: str) -> None:
         if len(self.findings) < MAX_FINDINGS:
@@ -109,8 +122,9 @@ def verify(
     trusted: Collection[str] = (),
 ) -> Report:
     """Everything that can be told of the ledger in `folder`. `anchors` must have been read before this is called, or a ledger
-    that grows meanwhile would look cut back. What can be used of `keys` is trusted, and so are the fingerprints `trusted`, by
-    which a break is accepted too. Raises StoreError, and what `Keys.find` raises where nothing is there to be trusted."""
+    that grows meanwhile would look cut back. No private key is needed. With fingerprints `trusted` these alone are, a break behind
+    which one of them signs is accepted, and no private key is looked for; else what is at hand of `keys` is trusted; and where
+    nothing is, the ledger's own word for its key, which the report says. Raises StoreError, Damaged where no key is there at all."""
     work = _Verification(folder, keys, progress, trusted)
     try:
         work.run(anchors)
@@ -179,8 +193,10 @@ class _Verification:
         yield from self._signed(kept)
 
     def _find_keys(self, origin: Sequence[str], kept: Sequence[Anchor]) -> None:
-        self._succession, wrong = find_succession(self._folder, self._keys, self._trusted, origin)
+        held = [] if self._trusted else self._keys.held()
+        self._succession, wrong = find_succession(self._folder, held, self._trusted, origin)
         self.report.succession = self._succession
+        self.report.trust, _ = trust_in(self._succession, held, self._trusted)
         for message in wrong:
             self.report.add(What.SUCCESSION, None, None, KEYS, message)
         for message in breaks_in(self._succession, self._trusted):
@@ -260,6 +276,8 @@ class _Verification:
         self.report.entries = min(size, order.expected)
         for sequence, message in untold(self._succession, self._told, self.report.entries):
             self.report.add(What.SUCCESSION, sequence, sequence, KEYS, message)
+        if size and (told := wrong_beside(self._folder, self._succession, self._told)) is not None:
+            self.report.add(What.SUCCESSION, None, None, PUBLIC_KEY, told)
         for at in edited[:MAX_FINDINGS]:
             self.report.add(What.EDITED, at, at, self._file_of(at), f"entry {at} is not the one that was signed")
         for at, line in order.replaced:

@@ -1,4 +1,6 @@
-"""What `ledger verify` says of a ledger's keys: which they are, whether the trusted ones lead to them, what is told of where.
+"""What `ledger verify` says of a ledger's keys: which they are, who vouches for them, what is told of where.
+
+Public keys are enough for all of it; a private key that is at hand is one more witness.
 
 Entries and checkpoints are `vault.ledger.verify`'s.
 """
@@ -6,15 +8,18 @@ Entries and checkpoints are `vault.ledger.verify`'s.
 from __future__ import annotations
 
 import bisect
+import contextlib
+import enum
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from vault.errors import Damaged, Refused, StreamvaultError
-from vault.ledger.book import read_public, read_statements
+from vault.errors import Damaged, StreamvaultError
+from vault.ledger.book import KEYS, PUBLIC_KEY, read_public, read_statements
 from vault.ledger.checkpoint import SignedCheckpoint
 from vault.ledger.entry import Kind
 from vault.ledger.scan import Order
-from vault.ledger.signing import NAME_DIGITS, begins_with, key_name, origin_of
+from vault.ledger.signing import begins_with, key_name, origin_of
 from vault.ledger.succession import (
     HEADER,
     How,
@@ -25,9 +30,7 @@ from vault.ledger.succession import (
     succession_of,
     trusted_from,
 )
-from vault.signing.ed25519 import PublicKey
-from vault.signing.keys import Keys
-from vault.signing.signer import grouped
+from vault.signing.signer import Signer, grouped
 
 Told = dict[int, object]
 """What entries of kind `key` hold as their statement, by sequence."""
@@ -38,25 +41,70 @@ def is_statement(note: str) -> bool:
     return note.partition("\n")[2].startswith(HEADER)
 
 
-def find_succession(folder: Path, keys: Keys, trusted: Collection[str], origin: Sequence[str]) -> tuple[Succession, list[str]]:
+class Source(enum.StrEnum):
+    """Whose word it is that a key is the ledger's."""
+
+    GIVEN = "given"
+    """The caller's, who has its fingerprint from elsewhere."""
+    PRIVATE = "private key"
+    """This installation's, which holds the private key."""
+    LEDGER = "ledger"
+    """The ledger's own: whoever can write all of it can write another key too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What was verified against. `where` is for people."""
+
+    fingerprint: str
+    source: Source
+    where: str
+
+    @property
+    def is_own_word(self) -> bool:
+        return self.source is Source.LEDGER
+
+    def __str__(self) -> str:
+        return f"the key {grouped(self.fingerprint)}, {self.where}"
+
+
+def trust_in(found: Succession, held: Sequence[Signer], given: Collection[str]) -> tuple[Trust, bool]:
+    """Who vouches for the key that signs now, and whether trust in him leads to it. What is given counts alone; `held` before
+    the ledger's own word."""
+    if given:
+        leads = next((one for one in given if _leads(one, found)), None)
+        return Trust(leads or next(iter(given)), Source.GIVEN, "which was given"), leads is not None
+    if held:
+        signer = next((one for one in held if _leads(one.fingerprint, found)), None)
+        one = signer or held[0]
+        return Trust(one.fingerprint, Source.PRIVATE, f"whose private half is in {one.place}"), signer is not None
+    where = f"by the ledger's own word ({KEYS if found.statements else PUBLIC_KEY})"
+    return Trust(found.head.fingerprint, Source.LEDGER, where), True
+
+
+def find_succession(
+    folder: Path, held: Sequence[Signer], given: Collection[str], origin: Sequence[str]
+) -> tuple[Succession, list[str]]:
     """The ledger's keys and what is wrong with them. `origin`: its name by its newest checkpoint, if there is one.
 
-    Raises what `Keys.find` raises where no key is there to be trusted, OSError.
+    Raises Damaged where there is no key to begin with, OSError.
     """
-    held = [signer.public for signer in keys.held()]
+    own = [signer.public for signer in held]
+    with contextlib.suppress(Damaged):
+        own.append(read_public(folder))
     wrong: list[str] = []
-    if not held and not trusted:
-        keys.find("")
     try:
         statements = read_statements(folder)
     except Damaged as error:
         wrong.append(str(error))
         statements = ()
     found = _longest(statements, wrong)
-    if found is None and not wrong and (first := _first_key(folder, held, trusted, origin)) is not None:
+    first = next((key for key in own if not origin or begins_with(origin[0], key)), None)
+    if found is None and not wrong and first is not None:
         found = succession_of(origin_of(first), (), first)
-    pinned = [*(key.fingerprint for key in held), *trusted]
-    if found is None or wrong or not _is_trusted(found, pinned):
+    # What lies beside the entries is the key that signs now, by the ledger's own word.
+    pins = given or [key.fingerprint for key in own]
+    if found is None or wrong or not any(_leads(one, found) for one in pins):
         # What the entries say of it proves itself, and lets the rest be judged for what it is.
         told = _longest(_told_in(folder), [])
         if told is not None and (found is None or len(told.statements) > len(found.statements)):
@@ -64,13 +112,30 @@ def find_succession(folder: Path, keys: Keys, trusted: Collection[str], origin: 
                 wrong.append("the statements of succession that entries tell of are gone")
             found = told
     if found is None:
-        if not held:
-            keys.find(origin[0][-NAME_DIGITS:] if origin else "")
-            raise Refused(f"the ledger {folder} is signed by none of the keys that are trusted")
-        found = succession_of(origin_of(held[0]), (), held[0])
-    if not _is_trusted(found, pinned):
+        if not own:
+            raise Damaged(
+                f"the ledger {folder} cannot be verified: its public key, {PUBLIC_KEY}, is missing or is none, and no private key "
+                f"is at hand; bring {PUBLIC_KEY} back from where the public key was kept"
+            )
+        if not wrong:
+            wrong.append(f"no key here, {PUBLIC_KEY} neither, is the one that the ledger's name, {origin[0]}, is from")
+        found = succession_of(origin_of(own[0]), (), own[0])
+    if not trust_in(found, held, given)[1]:
         wrong.append(f"the key that signs now, {grouped(found.head.fingerprint)}, follows from none that is trusted here")
     return found, wrong
+
+
+def wrong_beside(folder: Path, succession: Succession, told: Told) -> str | None:
+    """What is wrong with the public key that lies beside the entries. Raises OSError."""
+    try:
+        public = read_public(folder)
+    except Damaged as error:
+        return f"{error}; whoever verifies without the private key needs it, and `key show` shows it where that is"
+    last = succession.statements[-1] if succession.statements else None
+    if last is not None and last.note not in told.values() and public == last.statement.old:
+        # Whoever let another key take over was stopped on the way, and the next append puts the new one there.
+        return None
+    return None if public == succession.head else f"it is the key {grouped(public.fingerprint)}, which does not sign now"
 
 
 def breaks_in(succession: Succession, trusted: Collection[str]) -> Iterator[str]:
@@ -145,24 +210,9 @@ def _told_in(folder: Path) -> tuple[SignedStatement, ...]:
     return tuple(found)
 
 
-def _first_key(folder: Path, held: Sequence[PublicKey], trusted: Collection[str], origin: Sequence[str]) -> PublicKey | None:
-    """The key of a ledger without statements: the one that its name is from; a trusted one lies beside the entries."""
-    own = list(held)
+def _leads(fingerprint: str, found: Succession) -> bool:
+    """Whether trust in that key reaches the one that signs now."""
     try:
-        if (public := read_public(folder)).fingerprint in trusted:
-            own.append(public)
-    except (Damaged, FileNotFoundError):
-        pass
-    if not origin:
-        return own[0] if own else None
-    return next((key for key in own if begins_with(origin[0], key)), None)
-
-
-def _is_trusted(found: Succession, trusted: Sequence[str]) -> bool:
-    for fingerprint in trusted:
-        try:
-            if trusted_from(fingerprint, found.statements, found.origin, found.spans[0].public.pem)[-1] == found.spans[-1]:
-                return True
-        except StreamvaultError:
-            continue
-    return False
+        return trusted_from(fingerprint, found.statements, found.origin, found.spans[0].public.pem)[-1] == found.spans[-1]
+    except StreamvaultError:
+        return False

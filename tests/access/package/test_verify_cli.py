@@ -115,6 +115,41 @@ def test_a_ledger_that_was_cut_back_after_the_hand_out_is_found(
     assert kinds(said["findings"]) == {"ledger"}
 
 
+def test_beside_a_data_folder_no_private_key_is_needed_and_whose_word_its_key_is_is_said(
+    installation: Installation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package, office = installation.export(), installation.fingerprint
+    said = verified(capsys, package, data="data")
+    assert (said["whole"], said["verified_against"]["word_of"]) == (True, "private key")
+    (tmp_path / "data" / "keys" / "ledger.key").rename(tmp_path / "office.key")
+    said = verified(capsys, package, data="data")
+    assert (said["whole"], said["verified_against"]["word_of"]) == (True, "ledger")
+    assert said["verified_against"]["fingerprint"] == office
+    assert verified(capsys, package, "--key", office, data="data")["whole"]
+    assert streamvault.run(["--data", "data", "verify", str(package)]) == 0
+    read = capsys.readouterr()
+    assert "the ledger's own word" in read.out
+    assert "give that one with --key" in read.err
+    # What the ledger no longer holds is found without it as well.
+    for name in ("checkpoints", "tree.hashes"):
+        (installation.ledger.folder / name).unlink()
+    for log in installation.ledger.folder.glob("*.jsonl"):
+        log.unlink()
+    (tmp_path / "office.key").rename(tmp_path / "data" / "keys" / "ledger.key")
+    installation.ledger.append([NewEntry(Kind.POLICY, "someone", {}, {})])
+    (tmp_path / "data" / "keys" / "ledger.key").unlink()
+    said = verified(capsys, package, data="data")
+    assert (said["exit_code"], kinds(said["findings"])) == (8, {"ledger"})
+
+
+def test_a_data_folder_whose_ledger_has_no_entry_has_nothing_to_say(
+    installation: Installation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = installation.export()
+    shutil.rmtree(installation.ledger.folder)
+    assert verified(capsys, package, data="data") == bare_json(tmp_path / "bare", package)
+
+
 def test_people_read_the_verdict_in_both_languages(installation: Installation, capsys: pytest.CaptureFixture[str]) -> None:
     package = installation.export()
     assert streamvault.run(["verify", str(package)]) == 0

@@ -107,6 +107,16 @@ def test_a_ledger_may_begin_on_a_token_and_openssl_confirms_its_checkpoint(token
     subprocess.run(["sh", "-c", command], check=True)
     check = ["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", str(data / "ledger" / "public.pem")]
     subprocess.run([*check, "-in", str(tmp_path / "text"), "-sigfile", str(tmp_path / "signature")], check=True)
+    # Without the token the same is said of it, by public knowledge; and nothing can be added.
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "none.conf").write_text(f"directories.tokendir = {tmp_path}/empty\nobjectstore.backend = file\n")
+    command = [sys.executable, "-m", "streamvault", "--data", str(data), "--config", str(tmp_path / "own.toml")]
+    environ = {**os.environ, "SOFTHSM2_CONF": str(tmp_path / "none.conf")}
+    for arguments, code in ((["ledger", "verify", "--json"], 0), (["key", "rotate"], 3)):
+        done = subprocess.run([*command, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        if code == 0:
+            assert json.loads(done.stdout)["verified_against"]["word_of"] == "ledger"
 
 
 def attempts(token: Token, tmp_path: Path, lines: Sequence[str]) -> list[str]:
