@@ -21,6 +21,7 @@ from vault.categories import LEAST_DAYS
 from vault.config import Retention
 from vault.ids import CameraNumber
 from vault.ledger.entry import Kind, NewEntry
+from vault.timebase import MAX_US
 
 DUTY: Final = "class days"
 ACTOR: Final = "configuration"
@@ -75,11 +76,17 @@ def _known(txn: ReadTxn) -> dict[str, int]:
 
 
 def _cameras(txn: ReadTxn, registry: Registry, now_us: int) -> dict[str, list[CameraNumber]]:
-    """All that ever were, by the class of their site now; of a site that is not there, the highest."""
-    sites = {site.id: site.at(now_us) for site in map(site_from, registry.all_fields(txn, "sites"))}
+    """All that ever were, by each class that their site has now or will have as it is announced; of a site that is not there, the
+    highest."""
+    sites = {site.id: site for site in map(site_from, registry.all_fields(txn, "sites"))}
     found: dict[str, list[CameraNumber]] = defaultdict(list)
     for fields in registry.all_fields(txn, "cameras"):
         move = fields.get("lowering")
-        site = sites.get(move["site"] if move is not None and move["from_us"] <= now_us else fields["site"])
-        found["key" if site is None else site.site_class].append(CameraNumber(int(fields["number"])))
+        coming = set() if move is None else {move["site"]}
+        now = coming if move is not None and move["from_us"] <= now_us else {fields["site"]}
+        classes = set()
+        for site in (sites.get(one) for one in now | coming):
+            classes |= {"key"} if site is None else {site.at(now_us).site_class, site.at(MAX_US).site_class}
+        for name in classes:
+            found[name].append(CameraNumber(int(fields["number"])))
     return found

@@ -234,7 +234,10 @@ class Sites:
         days = to.days(self._retention)
         if days > had or lowered:
             why = f"site {new.id}: {old.category} {had} to {to.category} {days} days"
-            cameras = _cameras_of(txn, self._registry, new.id, now_us)
+            # A camera that is announced to come is one of them: if it lost days by that, it may gain some now.
+            cameras = sorted(
+                {camera for at_us in (now_us, MAX_US) for camera in _cameras_of(txn, self._registry, new.id, at_us)}
+            )
             put_raise(
                 txn, self._registry, cameras, max(had, days), self._retention.time_zone, by=by, why=why, at_us=now_us,
                 lowered=lowered,

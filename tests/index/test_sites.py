@@ -268,3 +268,13 @@ def test_a_gb_code_is_checked_and_given_once(vault: Vault) -> None:
     assert add(vault, "cam-2", "default", gb_code=CODE).gb_code == CODE
     assert cameras.set("cam-2", name="x").gb_code == CODE
     assert NOTICE_US == DAY_US
+
+
+def test_a_camera_that_is_announced_to_come_is_raised_with_the_site(vault: Vault) -> None:
+    """The move takes days from it that it will have again when it takes effect, with none awake to see it."""
+    vault.sites.add(KEY)
+    vault.sites.add(Site("shop"))
+    add(vault)
+    assert vault.cameras.set("cam-1", site="shop").lowering is not None
+    vault.sites.set(replace(vault.sites.get("shop"), retain_days=120))
+    assert raises(vault) == [120]

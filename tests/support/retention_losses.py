@@ -66,7 +66,10 @@ class LosingWorld(World):
                 item.gone = item.untold = True
                 continue
             # Dooms do not come back, and what was not deleted yet is decided anew.
-            item.deleting = False
+            if item.deleting:
+                # What was raised meanwhile has it, now that it is not past saving.
+                item.deleting = False
+                self.model.comes_in(item)
             if item.doubt and row.min_until_us == 0 and not told:
                 # The file says that it is in doubt, and nobody else said more.
                 item.day = item.until_us = None

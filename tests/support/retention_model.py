@@ -16,6 +16,7 @@ DAY_US = 24 * HOUR_US
 ZONE_US = 8 * HOUR_US
 """Asia/Shanghai."""
 NOTICE_US = DAY_US
+LATEST_US = 2**62
 LEAST_DAYS = {"key": 90, "general": 30, "viewing": 92}
 
 
@@ -133,16 +134,16 @@ class Rules:
         """`days` None: the clock is not believed."""
         if days is not None and item.day is not None:
             item.until_us = end_of(item.day, days)
-            self._raised(item)
+            self.comes_in(item)
         self.footage[item.key] = item
 
     def fix(self, item: Footage, days: int, now_us: int) -> None:
         """The clock is believed again, and how long it was recorded is taken from now."""
         item.day = day_of(now_us)
         item.until_us = end_of(item.day, max(days, self.in_force(item.site_class)))
-        self._raised(item)
+        self.comes_in(item)
 
-    def _raised(self, item: Footage) -> None:
+    def comes_in(self, item: Footage) -> None:
         for camera, before_us, days in self.raises:
             if camera == item.camera and (item.doubt or item.key.start_us < before_us):
                 self._raise(item, days)
@@ -181,6 +182,10 @@ class Rules:
         there = [item.key.start_us for item in self.footage.values() if item.camera == camera and not item.gone]
         self.raises.append((camera, max([now_us, *there]) + notice_us, days))
 
+    def of_site(self, site: str, now_us: int) -> list[CameraNumber]:
+        """Those that are there, and those that are announced to come."""
+        return [camera for camera, eye in self.eyes.items() if site in {eye.at(at)[0] for at in (now_us, LATEST_US)}]
+
     def set_site(self, site: str, site_class: str, days: int, now_us: int) -> None:
         old = self.sites[site].at(now_us)
         if (site_class, days) == old:
@@ -188,20 +193,21 @@ class Rules:
         had, has = max(old[1], self.class_days[old[0]]), max(days, self.class_days[site_class])
         if has < had:
             self.sites[site] = Demand(*old, (site_class, days, now_us + NOTICE_US))
-            for camera, eye in self.eyes.items():
-                if eye.at(now_us)[0] == site:
-                    self.note(camera, had, now_us, NOTICE_US)
+            for camera in self.of_site(site, now_us):
+                self.note(camera, had, now_us, NOTICE_US)
             return
         self.sites[site] = Demand(site_class, days)
         if has > had:
-            for camera, eye in self.eyes.items():
-                if eye.at(now_us)[0] == site:
-                    self.ask(camera, has, now_us)
+            for camera in self.of_site(site, now_us):
+                self.ask(camera, has, now_us)
 
     def set_camera(self, camera: CameraNumber, site: str, days: int, now_us: int) -> None:
         eye = self.eyes[camera]
         old = eye.at(now_us)
         if (site, days) == old:
+            if eye.later is not None and eye.later[0] != site:
+                # It stays where it is said to stand: the move is off.
+                self.eyes[camera] = Eye(*old)
             return
         had = max(self.site_days(old[0], now_us)[1], old[1])
         has = max(self.site_days(site, now_us)[1], days)
@@ -216,9 +222,8 @@ class Rules:
     def follow(self, now_us: int) -> None:
         """A run saw what the configuration says: more days of a class reach the footage that exists, fewer end now."""
         for name, days in self.class_days.items():
-            for camera, eye in self.eyes.items():
-                if self.sites[eye.at(now_us)[0]].at(now_us)[0] != name:
-                    continue
+            of_class = [site for site, demand in self.sites.items() if name in {demand.at(at)[0] for at in (now_us, LATEST_US)}]
+            for camera in sorted({camera for site in of_class for camera in self.of_site(site, now_us)}):
                 if days > self.followed[name]:
                     self.ask(camera, days, now_us)
                 elif days < self.followed[name]:
