@@ -42,7 +42,7 @@ Exit codes:
   4  not allowed                     130  interrupted
 
 \b
-Times are ISO 8601 with a zone (2026-11-22T10:30:00+08:00), without one in local time, or now, now-90s, now-5m, now-2h, now-1d.
+Times are ISO 8601 (2026-11-22T10:30:00+08:00; without an offset in retention.time_zone), or now, now-90s, now-5m, now-2h, now-1d.
 """
 
 

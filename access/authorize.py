@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 from access.people.model import Principal, Role, Unit, UnitGrant, User
 from access.people.terminals import terminal_at
 from index.stays import Stays, stretches
+from vault.days import span_shown
 from vault.grant import EVER, Action, Grant, Refusal
 from vault.ids import CameraNumber
 from vault.timebase import MAX_US, US, Interval, format_local, format_us, union
@@ -145,12 +146,8 @@ def _check_unit(unit: Unit, now_us: int) -> None:
     if not unit.agreement:
         _no(f"unit {unit.id} has signed no sharing agreement", "agreement", "Art. 13, 14")
     if now_us < unit.valid_from_us or (unit.valid_to_us is not None and now_us >= unit.valid_to_us):
-        end = "has no end" if unit.valid_to_us is None else f"to {format_local(unit.valid_to_us)}"
-        _no(
-            f"the agreement of unit {unit.id} is not in force: from {format_local(unit.valid_from_us)}, {end}",
-            "agreement",
-            "Art. 13, 14",
-        )
+        term = Interval(unit.valid_from_us, MAX_US if unit.valid_to_us is None else unit.valid_to_us)
+        _no(f"the agreement of unit {unit.id} is not in force: it is {span_shown(term)}", "agreement", "Art. 13, 14")
 
 
 def _check_person(user: User, now_us: int) -> None:
@@ -182,7 +179,7 @@ def _held(
     valid = [(grant, part) for grant, parts in able if grant.valid.start_us <= now_us < grant.valid.end_us for part in parts]
     if not valid:
         _no(
-            f"the grant of camera {camera} to unit {unit.id} is not valid now: {_shown(able[0][0].valid)}",
+            f"the grant of camera {camera} to unit {unit.id} is not valid now: {span_shown(able[0][0].valid)}",
             "validity",
             "Art. 13, 14",
         )
@@ -191,7 +188,7 @@ def _held(
         grant, part = max(valid, key=lambda held: _overlap_us(held[1], wanted))
         stood = "" if part == grant.window else ", while the camera stood at a site of it"
         _no(
-            f"the grant of camera {camera} to unit {unit.id} is for footage {_shown(part)}{stood}, and {_shown(wanted)} was asked for",
+            f"the grant of camera {camera} to unit {unit.id} is for footage {span_shown(part)}{stood}, and {wanted} was asked for",
             "window",
             "Art. 14 (4)",
         )
@@ -217,13 +214,6 @@ def _within(one: Interval, whole: Interval) -> bool:
 def _overlap_us(one: Interval, other: Interval) -> int:
     shared = one.intersection(other)
     return 0 if shared is None else shared.duration_us
-
-
-def _shown(span: Interval) -> str:
-    """Without an end that it does not have."""
-    if span.end_us >= MAX_US:
-        return "of any time" if span.start_us <= EVER.start_us else f"from {format_local(span.start_us)} on"
-    return f"{'' if span.start_us <= EVER.start_us else f'from {format_local(span.start_us)} '}to {format_local(span.end_us)}"
 
 
 def _end(until_us: int) -> int | None:

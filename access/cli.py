@@ -71,7 +71,7 @@ def _draw(camera_id: str, wanted: Interval, view: View) -> None:
         click.echo("nothing was recorded, and nothing was to be")
         return
     table = [
-        [format_local(start_us), format_local(end_us), duration_text(end_us - start_us), what]
+        [format_local(start_us, exact=True), format_local(end_us, exact=True), duration_text(end_us - start_us), what]
         for start_us, end_us, what in sorted(rows)[:MAX_TABLE_ROWS]
     ]
     print_table(["from", "to", "length", "what"], table, right=["length"])

@@ -15,7 +15,7 @@ from vault.ids import CameraNumber
 from vault.splice.clip import Clip
 from vault.splice.part import Gaps, Part
 from vault.splice.plan import plan_clip
-from vault.timebase import Interval, format_local, format_us
+from vault.timebase import Interval, format_local
 
 _BACK_US: Final = 40_000
 _MAX_BACK: Final = 50
@@ -36,13 +36,13 @@ def cut_clip(parts: Sequence[Part], grant: Grant, camera: CameraNumber, wanted: 
         end_us -= _BACK_US
         if end_us <= wanted.start_us:
             raise NotFound(
-                f"no picture from {format_local(wanted.start_us)} on can be shown without later ones, which no grant covers"
+                f"no picture from {format_local(wanted.start_us, exact=True)} on can be shown without later ones, which no grant covers"
             )
         clip = plan_clip(parts, Interval(wanted.start_us, end_us), gaps, earliest_us=window.start_us)
     held = clip.held
     if held.start_us < window.start_us or held.end_us > window.end_us:
         raise Refusal("the pictures asked for cannot be shown without others that no grant covers", "window", "Art. 14 (4)")
     if end_us != wanted.end_us:
-        note = f"ends at {format_us(end_us)}: the pictures that a later end needs lie outside what is allowed"
+        note = f"ends at {format_local(end_us, exact=True)}: the pictures that a later end needs lie outside what is allowed"
         return replace(clip, notes=(*clip.notes, note))
     return clip

@@ -26,7 +26,7 @@ from vault.splice.part import Part
 from vault.splice.pieces import reaches_back
 from vault.spool import Spool
 from vault.store.interface import ObjectStore
-from vault.timebase import Interval, format_us, union
+from vault.timebase import Interval, union
 
 REACH_US = 3_000_000
 """Footage can be read at most this long after it was shown to the camera."""
@@ -133,7 +133,7 @@ def _with_what_is_near(
     """The store's error, and what of the range can be shown without it: what is still in the spool."""
     near = [row.interval for row in rows if row.place is Place.SPOOL]
     inside = [part for interval in (*near, *open_now) if (part := interval.intersection(wanted)) is not None]
-    shown = [f"{format_us(part.start_us)} to {format_us(part.end_us)}" for part in union(inside)]
+    shown = [str(part) for part in union(inside)]
     more = f" and {len(shown) - _MAX_SHOWN} more" if len(shown) > _MAX_SHOWN else ""
     text = f"only {', '.join(shown[:_MAX_SHOWN])}{more} can be shown, from the spool" if shown else "nothing of it can be shown"
     return type(error)(f"{error}; while the store is away, of the range asked for {text}")

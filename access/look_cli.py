@@ -130,10 +130,7 @@ def clip(
 
 def _clip_lines(output: Path, made: Clip) -> list[str]:
     shown = made.interval
-    lines = [
-        f"{output}: {size_text(made.size)}, shows {format_local(shown.start_us)} to {format_local(shown.end_us)}"
-        f" ({duration_text(shown.duration_us)})"
-    ]
+    lines = [f"{output}: {size_text(made.size)}, shows {shown} ({duration_text(shown.duration_us)})"]
     if made.gaps:
         missing = sum(gap.duration_us for gap in made.gaps)
         lines.append(
@@ -177,7 +174,7 @@ def snapshot(session: Session, camera_id: str, at_us: int, output: Path, force: 
             except NotFound:
                 # A little around it: the index takes holes below a millisecond for rounding.
                 around = Interval(max(0, at_us - 5_000), at_us + 5_000)
-                raise _nothing(footage, camera, around, f"at {format_local(at_us)}") from None
+                raise _nothing(footage, camera, around, f"at {format_local(at_us, exact=True)}") from None
             picture = decode_apart(found.movie, form, grant)
             sent = _write(session, output, [memoryview(picture)], len(picture), force, visit)
             visit.done(sent.size_bytes, sent.sha256)
@@ -185,7 +182,7 @@ def snapshot(session: Session, camera_id: str, at_us: int, output: Path, force: 
         "camera": camera.id, "at": format_us(found.at_us), "file": str(output), "size_bytes": len(picture),
         "sha256": sent.sha256, "look": visit.id,
     }  # fmt: skip
-    line = f"{output}: {size_text(len(picture))}, the picture of {format_local(found.at_us)}"
+    line = f"{output}: {size_text(len(picture))}, the picture of {format_local(found.at_us, exact=True)}"
     _report(output, about, as_json, [line])
 
 
@@ -201,7 +198,7 @@ def _reachable(session: Session, footage: Footage, camera: Camera, at_us: int) -
 def _nothing(footage: Footage, camera: Camera, wanted: Interval, when: str = "") -> NotFound:
     """Says what is there in the place of the footage asked for, and where the nearest is."""
     view = footage.view(camera.number, wanted)
-    when = when or f"from {format_local(wanted.start_us)} to {format_local(wanted.end_us)}"
+    when = when or f"from {wanted}"
     if view.gaps:
         reasons = ", ".join(dict.fromkeys(gap.reason for gap in view.gaps))
         why = f"a gap ({reasons})"
@@ -212,8 +209,12 @@ def _nothing(footage: Footage, camera: Camera, wanted: Interval, when: str = "")
     else:
         why = "the camera was not to record then"
     before_us, after_us = (None, None) if view.runs else footage.nearest(camera.number, wanted)
-    near = "; the footage before ends at " + format_local(before_us) if before_us is not None else ""
-    near += "; footage begins" + (" again" if near else "") + f" at {format_local(after_us)}" if after_us is not None else ""
+    near = "; the footage before ends at " + format_local(before_us, exact=True) if before_us is not None else ""
+    near += (
+        "; footage begins" + (" again" if near else "") + f" at {format_local(after_us, exact=True)}"
+        if after_us is not None
+        else ""
+    )
     return NotFound(
         f"camera {camera.id} has nothing to show {when}: {why}{near}; `streamvault timeline {camera.id}` shows what there is"
     )

@@ -274,7 +274,7 @@ def _print(rows: deque[Row], names: dict[int, str], language: str) -> None:
         size = "" if row.size_bytes is None else f" {size_text(row.size_bytes)}"
         table.append(
             [
-                format_local(row.asked_us)[:19], row.unit, " / ".join(filter(None, (row.taker, row.staff_number))) or row.actor,
+                format_local(row.asked_us), row.unit, " / ".join(filter(None, (row.taker, row.staff_number))) or row.actor,
                 ", ".join(cameras[:4]) + (f" +{len(cameras) - 4}" if len(cameras) > 4 else ""), _footage(row),
                 f"{said(action(row.action))}: {said(purpose(row.purpose))}", row.case, row.destination, ended + size,
             ]
@@ -285,7 +285,7 @@ def _print(rows: deque[Row], names: dict[int, str], language: str) -> None:
 def _footage(row: Row) -> str:
     if row.start_us is None or row.end_us is None:
         return ""
-    begin, end = format_local(row.start_us)[:19], format_local(row.end_us)[:19]
+    begin, end = format_local(row.start_us), format_local(row.end_us)
     return f"{begin} – {end[11:] if end[:10] == begin[:10] else end}"
 
 

@@ -45,7 +45,7 @@ def page(book: Book, names: Names, zone: ZoneInfo, language: str = "both") -> st
         return said(Words(visible(words.zh), visible(words.en)), language)
 
     def moment(at_us: int | None) -> str:
-        return "" if at_us is None else format_local(at_us, zone)[:19]
+        return "" if at_us is None else format_local(at_us, zone=zone)
 
     return render(
         "access/register_page.html", LABELS, language,

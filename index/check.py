@@ -20,7 +20,7 @@ from index.timeline import UNKNOWN, Timeline
 from index.writes import SegmentWriter, sum_of, usage_of
 from vault.errors import Damaged
 from vault.ids import CameraNumber
-from vault.timebase import MAX_US, Interval, format_us
+from vault.timebase import MAX_US, Interval, format_local
 
 SETTLING_US = 300_000_000
 """Footage of the last minutes may still be in an open file or on its way into the index; I6 does not look at it."""
@@ -129,8 +129,8 @@ def _removal_of(txn: ReadTxn, segments: SegmentWriter, raw_key: bytes, raw: byte
         return
     sentence, ids = Sentence.unpack(raw), (row.key.object_key,)
     if row.min_until_us == 0 or sentence.at_us < row.min_until_us:
-        until = format_us(row.min_until_us) if row.min_until_us else "a time not known yet"
-        yield Finding(Severity.ERROR, "I4", camera, ids, f"doomed at {format_us(sentence.at_us)}, to be kept until {until}")
+        until = format_local(row.min_until_us) if row.min_until_us else "a time not known yet"
+        yield Finding(Severity.ERROR, "I4", camera, ids, f"doomed at {format_local(sentence.at_us)}, to be kept until {until}")
     # A hold that was placed when its deletion had begun came too late, and whoever placed it was told so.
     hold = holding(txn, row, sentence.at_us) if row.state is State.DOOMED else None
     if hold is not None:
@@ -179,7 +179,7 @@ def check_expiry(environment: Environment, progress: Progress = no_progress, unc
                 after, seen, more = hour.key, seen + 1, True
                 counted = (hour.segments, hour.size_bytes)
                 if count_of_rows(txn, hour.camera, hour.start_us).get(hour.key, (0, 0)) != counted:
-                    message = f"its hour from {format_us(hour.start_us)} counts {counted[0]} segments that expire together, its rows others"
+                    message = f"its hour from {format_local(hour.start_us)} counts {counted[0]} segments that expire together, its rows others"
                     yield Finding(Severity.ERROR, "I5", hour.camera, (), message)
         if more:
             progress("expiry", seen)
@@ -193,7 +193,7 @@ def check_expiry(environment: Environment, progress: Progress = no_progress, unc
     wrong = [min_until_us for min_until_us, left in sums.items() if left != (0, 0)]
     if wrong:
         yield Finding(
-            Severity.ERROR, "I5", None, (), f"the sum of what expires at {format_us(wrong[0])} is not that of its hours"
+            Severity.ERROR, "I5", None, (), f"the sum of what expires at {format_local(wrong[0])} is not that of its hours"
         )
     committed = uncounted + sum(item.segments - item.doomed_segments for item in usage)
     if summed != committed:
@@ -217,7 +217,7 @@ def check_time(
         if first_us is not None and first_us < end_us:
             for gap in timeline.gaps(camera, Interval(first_us, end_us), open_intervals(camera)):
                 if gap.reason == UNKNOWN:
-                    span = f"{format_us(gap.start_us)} to {format_us(gap.end_us)}"
+                    span = str(Interval(gap.start_us, gap.end_us))
                     yield Finding(
                         Severity.ERROR,
                         "I6",

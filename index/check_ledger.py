@@ -19,7 +19,7 @@ from vault.errors import Damaged, NotFound
 from vault.ledger.entry import Kind
 from vault.ledger.ledger import Ledger
 from vault.store.interface import ObjectStore
-from vault.timebase import US, format_us
+from vault.timebase import US, format_local
 
 OUTBOX_GRACE_US = 600 * US
 """So long a deed may wait: the ledger's disk may be full for a moment, and whoever drains may have died."""
@@ -32,7 +32,7 @@ def check_ledger(
     with environment.read() as txn:
         since_us, waiting = oldest_us(txn), txn.entries(Table.OUTBOX)
     if since_us is not None and now_us - since_us > OUTBOX_GRACE_US:
-        yield _finding((), f"{waiting} deeds wait for the ledger, the oldest since {format_us(since_us)}")
+        yield _finding((), f"{waiting} deeds wait for the ledger, the oldest since {format_local(since_us)}")
     yield from _end(environment, ledger)
     deleting = _deleting(environment)
     try:

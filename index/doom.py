@@ -21,7 +21,7 @@ from index.writes import SegmentWriter
 from vault.errors import Damaged, UsageError
 from vault.ids import CameraNumber, SegmentKey
 from vault.media import GapBefore
-from vault.timebase import Interval, format_us
+from vault.timebase import Interval, format_local
 
 BEHIND = b"behind-store"
 """In the meta table: the index was found to be older than its store (`index.behind`)."""
@@ -139,7 +139,7 @@ def objection_to_doom(txn: ReadTxn, row: SegmentRow, now_us: int) -> str | None:
     if min_until_us == 0:
         return "its minimum is not known yet, which means keep"
     if now_us < min_until_us:
-        return f"it is inside its minimum until {format_us(min_until_us)}"
+        return f"it is inside its minimum until {format_local(min_until_us)}"
     hold = holding(txn, row, now_us)
     return f"hold {hold.id} keeps it" if hold else None
 

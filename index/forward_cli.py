@@ -42,7 +42,7 @@ def status(session: Session, as_json: bool) -> None:
             }
         )  # fmt: skip
         return
-    since = None if found.behind_since_us is None else f"since {format_local(found.behind_since_us)[:19]}"
+    since = None if found.behind_since_us is None else f"since {format_local(found.behind_since_us)}"
     print_fields(
         {
             "receiver": found.receiver,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import date, timedelta
+from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from index.console import open_session
+from vault import days
 from vault.console import (
     MOMENT,
     Moment,
@@ -35,11 +35,8 @@ if TYPE_CHECKING:
 class _Until(Moment):
     """As any time, but a day is meant with all of it."""
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        with suppress(ValueError, OverflowError):
-            if len(str(value)) == len("2026-12-31"):
-                value = (date.fromisoformat(str(value)) + timedelta(days=1)).isoformat()
-        return super().convert(value, param, ctx)
+    def _read(self, text: str, now_us: int, zone: tzinfo) -> int:
+        return days.end_us(text, zone, now_us)
 
 
 _UNTIL = _Until()
@@ -206,7 +203,7 @@ def _some(order: Order, names: Mapping[int, str]) -> str:
 
 def _until(order: Order) -> str:
     if order.until_us is not None:
-        return format_local(order.until_us)
+        return days.end_shown(order.until_us)
     return "no end, only a release" if order.released is None else "its release"
 
 

@@ -19,6 +19,7 @@ from index.registry import DocumentName, Fields, Registry, counter, lift_number,
 from index.texts import text_field
 from index.writes import SegmentWriter
 from vault.clock import Clock, SystemClock
+from vault.days import end_shown
 from vault.errors import Damaged, NotFound, Refused, UsageError
 from vault.ids import CameraNumber
 from vault.timebase import Interval, format_local
@@ -107,7 +108,7 @@ class Holds:
             Act(person(by), now_us),
         )
         if until_us is not None and until_us <= now_us:
-            raise UsageError(f"a hold until {format_local(until_us)} would be over already")
+            raise UsageError(f"a hold until {end_shown(until_us)} would be over already")
         with self._env.write("place hold", frees=True) as txn:
             order = replace(order, number=counter(txn, _LAST_NUMBER) + 1)
             set_counter(txn, _LAST_NUMBER, order.number)

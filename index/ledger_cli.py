@@ -82,8 +82,7 @@ def show(
     from index.ledger_words import about, what
 
     rows = [
-        [entry.sequence, format_local(entry.time_us)[:19], entry.kind, entry.actor, about(entry), what(entry)]
-        for entry in found
+        [entry.sequence, format_local(entry.time_us), entry.kind, entry.actor, about(entry), what(entry)] for entry in found
     ]
     print_table(["number", "time", "kind", "by", "about", "what"], rows, right=["number"])
     if total > len(found):

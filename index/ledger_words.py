@@ -166,7 +166,7 @@ def _listed(values: Any) -> str:
 
 def _moment(at_us: int) -> str:
     """A number that is no instant is shown as it is."""
-    return "ever" if at_us == MAX_US else format_local(at_us)[:19] if 0 <= at_us < MAX_US else str(at_us)
+    return "ever" if at_us == MAX_US else format_local(at_us) if 0 <= at_us < MAX_US else str(at_us)
 
 
 def _cut(text: str) -> str:

@@ -21,7 +21,7 @@ from vault.ledger.canonical import Value
 from vault.ledger.entry import Entry, Kind, NewEntry, decode_entry
 from vault.ledger.journal import lines_from
 from vault.ledger.ledger import Ledger
-from vault.timebase import format_us
+from vault.timebase import format_local
 
 LOST: Final = "the index was lost, and with it what was known of this look"
 LOST_WAITING: Final = "the index was lost, and with it this request; ask anew"
@@ -127,7 +127,7 @@ def check_looks(environment: Environment, ledger: Ledger, progress: Progress = n
         return
     for id, entry in looks.found.items():
         if id in begun and id not in rows:
-            when = format_us(entry.time_us)
+            when = format_local(entry.time_us)
             yield Finding(
                 Severity.ERROR, "I7", None, (id,),
                 f"{entry.actor} began to look at footage at {when}, and the ledger does not tell how that ended; nothing is under way",

@@ -26,6 +26,7 @@ from vault.store.bound import BoundStore
 from vault.store.choose import open_store
 from vault.store.interface import ObjectStore
 from vault.store.local import LocalStore
+from vault.timebase import use_zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,11 @@ def open_node(
     folder: DataFolder, config: Config, clock: Clock, *, create: bool = False, role: str = "operator"
 ) -> Iterator[Node]:
     """Open a data folder's parts; one at a time in a process. `create`: the folder is new and gets its index. `role`: who the
-    ledger says changes the registry.
+    ledger says changes the registry. Times are shown in the configuration's zone from here on.
 
     Raises Damaged when the index is missing, and what each of the parts raises when it is opened.
     """
+    use_zone(config.retention.zone)
     with ExitStack() as stack:
         environment = stack.enter_context(Environment(folder.index, config.index.map_bytes, clock, create=create))
         if create:

@@ -29,7 +29,7 @@ def bar(whole: Interval, runs: Sequence[Interval], gaps: Sequence[Interval], wid
 
 def scale(whole: Interval, width: int) -> str:
     """The two ends below the bar, in local time; the end alone where there is no room for both."""
-    start, end = format_local(whole.start_us)[:19], format_local(whole.end_us)[:19]
+    start, end = format_local(whole.start_us), format_local(whole.end_us)
     return start + end.rjust(width - len(start)) if width > len(start) + len(end) else end.rjust(width)
 
 

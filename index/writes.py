@@ -33,7 +33,7 @@ from index.rows import (
 from index.stale import mark_segment
 from vault.errors import NotFound
 from vault.ids import CameraNumber, SegmentKey
-from vault.timebase import MAX_US, Interval, format_us
+from vault.timebase import MAX_US, Interval, format_local
 from vault.trackjson import encode_params
 
 
@@ -137,12 +137,14 @@ class SegmentWriter:
             if other == epoch:
                 end_us = self.row(txn, raw_key, raw).end_us
                 if end_us > start_us:
-                    return f"overlaps the segment at {format_us(at_us)} of the same epoch by {end_us - start_us} µs"
+                    return (
+                        f"overlaps the segment at {format_local(at_us, exact=True)} of the same epoch by {end_us - start_us} µs"
+                    )
                 break
         for raw_key, _ in txn.scan(Table.SEGMENTS, KEY.pack(camera, start_us + 1, 0), KEY.pack(camera, new.end_us, 0)):
             at_us, other = KEY.unpack(raw_key)[1:]
             if other == epoch:
-                return f"overlaps the segment at {format_us(at_us)} of the same epoch by {new.end_us - at_us} µs"
+                return f"overlaps the segment at {format_local(at_us, exact=True)} of the same epoch by {new.end_us - at_us} µs"
         return None
 
     def insert(self, txn: WriteTxn, new: NewRow, place: Place) -> bool:

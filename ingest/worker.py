@@ -37,7 +37,7 @@ from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.ids import CameraNumber
 from vault.spool import Spool
-from vault.timebase import US
+from vault.timebase import US, use_zone
 
 log = logs.Log("ingest.worker")
 
@@ -277,6 +277,7 @@ def main(pipe: Connection, data: Path, config: Config) -> None:
 
 
 def _work(pipe: Connection, data: Path, config: Config) -> None:
+    use_zone(config.retention.zone)
     clock = SystemClock()
     folder = DataFolder.open(data)
     registered = register(folder.run)

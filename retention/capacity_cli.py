@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import click
 from index.console import open_session
 from retention.steps_shown import show_steps, steps_json
 from vault.console import (
-    MOMENT,
+    Moment,
     Session,
     json_option,
     pass_session,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from retention.planner import Assumptions
 
 _BY = ("site_class", "site", "camera_id", "day")
+_UTC_MOMENT = Moment(UTC)
+"""The figures are of whole days of UTC: a day that is typed is one of them."""
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -41,8 +43,8 @@ def capacity() -> None:
 
 
 @capacity.command("report")
-@click.option("--from", "from_us", type=MOMENT, help="Begin of the time, by the day.  [default: 30 days ago]")
-@click.option("--to", "to_us", type=MOMENT, help="End of the time, by the day.  [default: now]")
+@click.option("--from", "from_us", type=_UTC_MOMENT, help="Begin of the time, by the day.  [default: 30 days ago]")
+@click.option("--to", "to_us", type=_UTC_MOMENT, help="End of the time, by the day.  [default: now]")
 @click.option(
     "--by", type=click.Choice(_BY), multiple=True, default=("site_class", "site"), show_default=True, help="Group by."
 )
@@ -202,7 +204,7 @@ def _as_json(
 
 
 def _show(state: State, seen: Forecast, assumed: Assumptions, today: date, adds: tuple[str, ...], store: str | None) -> None:
-    from vault.timebase import format_us
+    from vault.timebase import format_local
 
     held = seen.held_days
     rows = [
@@ -228,7 +230,7 @@ def _show(state: State, seen: Forecast, assumed: Assumptions, today: date, adds:
         }
     )
     click.echo()
-    click.echo(f"assumed: intake as from {format_us(assumed.rate_from_us)} to {format_us(assumed.rate_to_us)};")
+    click.echo(f"assumed: intake as from {format_local(assumed.rate_from_us)} to {format_local(assumed.rate_to_us)};")
     click.echo(f"         the store's size is {assumed.capacity}; each class keeps its days and no more; nothing is held")
     for text in (*(f"{add} more" for add in adds), *([f"a store of {store}"] if store else [])):
         click.echo(f"what if: {text}")

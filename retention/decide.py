@@ -15,7 +15,7 @@ from index.pins import Pin
 from index.rows import SegmentRow
 from retention.policy import CLOCK, DELETION, HELD, INDEX, READING, Rules
 from vault.ids import CameraNumber
-from vault.timebase import format_us
+from vault.timebase import format_local
 
 
 class Fate(enum.StrEnum):
@@ -87,7 +87,7 @@ class _Over:
         if found is None:
             rule = self._rules[row.site_class]
             reason = (
-                f"its time as class {rule.site_class} (at least {rule.days} days) was over at {format_us(row.min_until_us)}"
+                f"its time as class {rule.site_class} (at least {rule.days} days) was over at {format_local(row.min_until_us)}"
             )
             found = self._words[key] = reason, DELETION
         return found
@@ -100,7 +100,7 @@ def _unripe(row: SegmentRow, rules: Rules, now_us: int) -> tuple[str, str] | Non
     if rule is None:
         return f"its class {row.site_class[:40]!r} is not known, which means keep", "none known"
     if now_us < row.min_until_us:
-        return f"it is inside its minimum until {format_us(row.min_until_us)}", rule.article
+        return f"it is inside its minimum until {format_local(row.min_until_us)}", rule.article
     return None
 
 

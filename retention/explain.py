@@ -17,7 +17,7 @@ from retention.policy import DELETION, Rules, rules_of
 from vault.ids import CameraNumber
 from vault.media import SegmentFlag
 from vault.retain import counted_day, local_day
-from vault.timebase import Interval, format_us
+from vault.timebase import Interval, format_local
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _present(item: Item, doomed: _Doomed | None) -> Explanation:
         return Explanation("deleting", reason, sentence.rule, item.row)
     if doomed.why_not is not None:
         return Explanation("doomed", f"{sentence.reason}; the next run spares it: {doomed.why_not}", sentence.rule, item.row)
-    reason = f"{sentence.reason}; a hold can spare it until {format_us(sentence.at_us + GRACE_US)} at least"
+    reason = f"{sentence.reason}; a hold can spare it until {format_local(sentence.at_us + GRACE_US)} at least"
     return Explanation("doomed", reason, sentence.rule, item.row)
 
 

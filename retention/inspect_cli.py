@@ -20,7 +20,8 @@ from vault.console import (
     progress,
     write_output,
 )
-from vault.timebase import US, Interval, format_local
+from vault.days import end_shown
+from vault.timebase import US, Interval, local_zone
 
 if TYPE_CHECKING:
     from index.node import Node
@@ -141,7 +142,7 @@ def _show(made: Report, language: str) -> None:
         )  # fmt: skip
     print_table(names, cameras, right=[*names[3:7], names[8]])
     for order in made.holds:
-        until = said(LABELS["until_released"]) if order.until_us is None else format_local(order.until_us)
+        until = said(LABELS["until_released"]) if order.until_us is None else end_shown(order.until_us)
         click.echo(plain(f"{said(LABELS['holds'])} {order.number}: {order.case}, {order.why}; {said(LABELS['until'])} {until}"))
     for note in (said(LABELS["definition"]), *made.notes):
         click.echo(plain(note))
@@ -149,10 +150,11 @@ def _show(made: Report, language: str) -> None:
 
 def _state(seen: Inspected, said: Callable[[Words], str]) -> str:
     from retention.inspect_words import KEEPINGS, LABELS
+    from vault.retain import local_day
 
     if seen.retained.since_us is None:
         return said(KEEPINGS[seen.retained.keeping])
-    return f"{said(LABELS['collecting_since'])} {format_local(seen.retained.since_us)[:10]}"
+    return f"{said(LABELS['collecting_since'])} {local_day(seen.retained.since_us, local_zone())}"
 
 
 COMMANDS: tuple[click.Command, ...] = (inspect_group,)

@@ -44,7 +44,7 @@ from retention.sweep import OVERDUE_US
 from retention.tally import DAY_US, day_of, stored_days
 from vault.errors import Damaged, NotFound, StoreError, UsageError
 from vault.ids import CameraNumber
-from vault.timebase import Interval, format_us
+from vault.timebase import Interval, format_local
 
 _FIRST = Interval(0, 1)
 
@@ -66,7 +66,7 @@ def inspect(
     """The report over `span`, as of now. Raises UsageError, NotFound for a site that is not there, what the index raises."""
     now_us, zone = node.clock.now_us(), node.config.retention.zone
     if span.start_us >= now_us:
-        raise UsageError(f"nothing is to be inspected yet: {format_us(span.start_us)} is to come")
+        raise UsageError(f"nothing is to be inspected yet: {format_local(span.start_us)} is to come")
     span = Interval(span.start_us, min(span.end_us, now_us))
     every = {site.id: _inert(site.at(now_us)) for site in node.sites.list()}
     if unknown := sorted(set(scope.sites) - set(every)):

@@ -6,7 +6,7 @@ The page itself is `inspect_page.html` beside this file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -15,25 +15,22 @@ from retention.completeness import DayShare
 from retention.inspect_words import CLASSES, KEEPINGS, LABELS, article, reason, text, title
 from retention.inspection import Inspected, Report, length_text, percent_text, seconds_text
 from retention.printed import render, said
+from vault.days import end_shown
+from vault.timebase import format_local
 
 MAX_GAPS: Final = 20
 """Of a camera, the longest; JSON and CSV have all."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def page(report: Report, language: str = "both") -> str:
     """The page in Chinese, English, or both side by side."""
     zone = ZoneInfo(report.zone)
 
-    def moment(at_us: int) -> str:
-        return (_EPOCH + timedelta(microseconds=at_us)).astimezone(zone).isoformat(sep=" ", timespec="seconds")
-
     return render(
         "retention/inspect_page.html", LABELS, language,
-        report=report, gappy=_gappy(report.cameras), said=lambda words: said(words, language), moment=moment, title=title,
+        report=report, gappy=_gappy(report.cameras), said=lambda words: said(words, language), moment=partial(format_local, zone=zone), title=title,
         text=text, article=article, reason=reason, percent=percent_text, length=length_text, seconds=seconds_text, bar=_bar,
-        listed=_listed, keepings=KEEPINGS, classes=CLASSES,
+        listed=_listed, keepings=KEEPINGS, end_shown=end_shown, classes=CLASSES,
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ from vault.ledger.canonical import Value
 from vault.ledger.entry import Kind, NewEntry
 from vault.ledger.ledger import Ledger
 from vault.logs import Log
-from vault.timebase import US, format_us
+from vault.timebase import US, format_local
 
 log = Log("retention.sweep")
 
@@ -227,7 +227,7 @@ class Sweep:
     def _say_footage(self, report: Report) -> None:
         if report.oldest_us and report.at_us - report.oldest_us > OVERDUE_US:
             first = f"; the first: {report.deleted.failed[0][1]}" if report.deleted.failed else ""
-            message = f"footage whose time was over at {format_us(report.oldest_us)} is still there{first}"
+            message = f"footage whose time was over at {format_local(report.oldest_us)} is still there{first}"
             self._alarms.begin(OVERDUE, "", message)
         else:
             self._alarms.end(OVERDUE, "")

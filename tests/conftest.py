@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.commands import Run
 from vault.logs import LogfmtFormatter
+from vault.timebase import local_zone, use_zone
 
 CI = os.environ.get("CI", "").lower() == "true"
 
@@ -81,6 +82,14 @@ def _own_log() -> Iterator[None]:
     for handler in [known for known in root.handlers if isinstance(known.formatter, LogfmtFormatter)]:
         root.removeHandler(handler)
         logging.captureWarnings(False)
+
+
+@pytest.fixture(autouse=True)
+def _own_zone() -> Iterator[None]:
+    """A command called in this process shows times in its configuration's zone from then on."""
+    before = local_zone()
+    yield
+    use_zone(before)
 
 
 @pytest.fixture(autouse=True)

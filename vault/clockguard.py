@@ -19,7 +19,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from vault.timebase import US, format_us
+from vault.timebase import US, format_local
 
 FLOOR_US: Final = 1_793_491_200_000_000
 """2026-11-01: when this program was written."""
@@ -104,12 +104,12 @@ def judge(known: Known | None, signs: Signs) -> Verdict:
 
 def impossible(signs: Signs) -> str:
     """Why nobody can mean this time, empty when it can be."""
-    return "" if FLOOR_US <= signs.now_us < CEILING_US else f"it says {format_us(signs.now_us)}, which cannot be"
+    return "" if FLOOR_US <= signs.now_us < CEILING_US else f"it says {format_local(signs.now_us)}, which cannot be"
 
 
 def _contradicted(signs: Signs) -> str:
     if signs.kernel_us is not None and abs(signs.now_us - signs.kernel_us) > STEP_US:
-        return f"it says {format_us(signs.now_us)} and the kernel {format_us(signs.kernel_us)}"
+        return f"it says {format_local(signs.now_us)} and the kernel {format_local(signs.kernel_us)}"
     if signs.disagreeing >= MIN_CAMERAS and signs.disagreeing > signs.agreeing:
         return f"{signs.disagreeing} cameras, more than half of them, have another time"
     return ""
@@ -117,13 +117,13 @@ def _contradicted(signs: Signs) -> str:
 
 def _first_doubt(signs: Signs) -> str:
     if signs.now_us >= FLOOR_US + FIRST_US:
-        return f"it says {format_us(signs.now_us)}, years after this program was made, and nothing says that it is so late"
+        return f"it says {format_local(signs.now_us)}, years after this program was made, and nothing says that it is so late"
     newest_us = signs.newest_us
     if newest_us is not None and FLOOR_US <= newest_us < CEILING_US:
         if signs.now_us < newest_us - CAMERA_US:
-            return f"it is before the newest footage, of {format_us(newest_us)}"
+            return f"it is before the newest footage, of {format_local(newest_us)}"
         if signs.now_us > newest_us + LATE_US:
-            return f"it is long after the newest footage, of {format_us(newest_us)}, and nothing says that it is so late"
+            return f"it is long after the newest footage, of {format_local(newest_us)}, and nothing says that it is so late"
     return ""
 
 
@@ -136,7 +136,7 @@ def _doubt(known: Known, signs: Signs) -> str:
             return ""
         return f"it was set {'on' if step_us > 0 else 'back'} by {abs(step_us) / US:.0f} s"
     if signs.now_us < known.confirmed_us:
-        return f"it is before the latest confirmed time, {format_us(known.confirmed_us)}"
+        return f"it is before the latest confirmed time, {format_local(known.confirmed_us)}"
     if signs.now_us - known.confirmed_us > REBOOT_US:
-        return f"since the latest confirmed time, {format_us(known.confirmed_us)}, the host was started and nothing says what time it is"
+        return f"since the latest confirmed time, {format_local(known.confirmed_us)}, the host was started and nothing says what time it is"
     return ""

@@ -17,14 +17,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from vault.clock import Clock, SystemClock
-from vault.errors import UsageError
-from vault.timebase import US, parse_time
+from vault.errors import ConfigError, UsageError
+from vault.timebase import US, parse_time, use_zone
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -64,32 +65,42 @@ class Session:
         return DataFolder.open(self.data_path)
 
     def config(self, folder: DataFolder | None = None) -> Config:
-        """`--config`, else the data folder's own file, else the defaults. Raises ConfigError."""
+        """`--config`, else the data folder's own file, else the defaults; times are shown in its zone. Raises ConfigError."""
         from vault.config import load
 
         path = self.config_file
         if path is None:
             own = folder.config_file if folder else self.data_path / "streamvault.toml"
             path = own if own.exists() else None
-        return load(path)
+        config = load(path)
+        use_zone(config.retention.zone)
+        return config
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
 class Moment(click.ParamType[int]):
-    """An option that is a time, in UTC µs."""
+    """An option that is a time, in UTC µs. `zone`: of one without an offset, the configuration's when None."""
 
     name = "time"
+
+    def __init__(self, zone: tzinfo | None = None) -> None:
+        self._zone = zone
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
         session = (ctx.find_object(Session) if ctx else None) or Session()
         try:
-            return parse_time(str(value), session.now_us)
+            return self._read(str(value), session.now_us, self._zone or session.config().retention.zone)
+        except ConfigError:
+            raise
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+    def _read(self, text: str, now_us: int, zone: tzinfo) -> int:
+        return parse_time(text, now_us, zone)
 
 
 MOMENT = Moment()

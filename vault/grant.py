@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from vault.days import span_shown
 from vault.errors import Refused
 from vault.ids import CameraNumber
 from vault.timebase import MAX_US, Interval, format_local
@@ -52,9 +53,7 @@ class Grant:
         self.check_camera(camera)
         if wanted.start_us < self.window.start_us or wanted.end_us > self.window.end_us:
             raise Refusal(
-                f"the grant of {self.holder} reaches from {format_local(self.window.start_us)} to "
-                f"{format_local(self.window.end_us)}, and {format_local(wanted.start_us)} to {format_local(wanted.end_us)} was "
-                "asked for",
+                f"the grant of {self.holder} is for footage {span_shown(self.window)}, and {wanted} was asked for",
                 "window",
                 "Art. 14 (4)",
             )

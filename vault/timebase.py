@@ -1,11 +1,13 @@
-"""UTC microseconds, media ticks and half-open intervals. Pure arithmetic; the clock itself is in `vault.clock`."""
+"""UTC microseconds, media ticks and half-open intervals, and how a time is written for people and programs. The clock itself is in
+`vault.clock`; whole days that people type are in `vault.days`.
+"""
 
 from __future__ import annotations
 
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from vault.errors import UsageError
 
@@ -21,6 +23,7 @@ MAX_US = 253_402_300_799_999_999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RELATIVE = re.compile(r"now(?:-(\d{1,9})([smhd]))?")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_zone: tzinfo = timezone(timedelta(hours=8))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,7 +35,11 @@ class Interval:
 
     def __post_init__(self) -> None:
         if self.end_us <= self.start_us:
-            raise UsageError(f"a range must end after it starts: {format_us(self.start_us)} to {format_us(self.end_us)}")
+            raise UsageError(f"a range must end after it starts, not {self}")
+
+    def __str__(self) -> str:
+        """For people, as exact as a cut is."""
+        return f"{format_local(self.start_us, exact=True)} to {format_local(self.end_us, exact=True)}"
 
     @property
     def duration_us(self) -> int:
@@ -88,17 +95,33 @@ def format_us(us: int) -> str:
     return (_EPOCH + timedelta(microseconds=us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def format_local(us: int, zone: tzinfo | None = None) -> str:
-    """ISO 8601 with milliseconds in `zone` (the host's when None); for people."""
+def use_zone(zone: tzinfo) -> None:
+    """From here on people's times are those of `zone`, in this process: the configuration's `retention.time_zone`. China's before.
+
+    One for the process, as a host has one: a refusal or a plan's reason is worded where no configuration is.
+    """
+    global _zone
+    _zone = zone
+
+
+def local_zone() -> tzinfo:
+    """The zone of people's times."""
+    return _zone
+
+
+def format_local(us: int, *, exact: bool = False, zone: tzinfo | None = None) -> str:
+    """For people, with its offset: `2026-11-22 10:30:00+08:00`. `exact`: with milliseconds, where a cut or a gap needs them.
+    `zone`: that of a document which names its own.
+    """
     moment = _EPOCH + timedelta(microseconds=us)
     # The last hours of the year 9999 are beyond the calendar in zones east of Greenwich: in UTC, then.
     with suppress(OverflowError, ValueError):
-        moment = moment.astimezone(zone)
-    return moment.isoformat(sep=" ", timespec="milliseconds")
+        moment = moment.astimezone(zone or _zone)
+    return moment.isoformat(sep=" ", timespec="milliseconds" if exact else "seconds")
 
 
-def parse_time(text: str, now_us: int) -> int:
-    """`now`, `now-5m` (units s, m, h, d) or ISO 8601; a bare time is local. Raises UsageError."""
+def parse_time(text: str, now_us: int, zone: tzinfo | None = None) -> int:
+    """`now`, `now-5m` (units s, m, h, d) or ISO 8601; one without an offset is of `zone`, else of people's times. Raises UsageError."""
     text = text.strip()
     if relative := _RELATIVE.fullmatch(text):
         amount, unit = relative.groups()
@@ -106,7 +129,7 @@ def parse_time(text: str, now_us: int) -> int:
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
-            moment = moment.astimezone()
+            moment = moment.replace(tzinfo=zone or _zone)
         us = (moment - _EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError, OSError) as error:
         raise UsageError(f"'{text[:60]}' is not a time: write ISO 8601 such as 2026-11-22T10:30:00+08:00, or now-5m") from error

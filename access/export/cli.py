@@ -194,8 +194,8 @@ def list_(session: Session, unfinished: bool, as_user: str, as_json: bool) -> No
         return
     rows = [
         [
-            job.id, job.step, job.unit, job.actor, _few(about["cameras"]), format_local(job.wish.interval.start_us)[:19],
-            format_local(job.wish.interval.end_us)[:19], job.wish.target,
+            job.id, job.step, job.unit, job.actor, _few(about["cameras"]), format_local(job.wish.interval.start_us),
+            format_local(job.wish.interval.end_us), job.wish.target,
         ]
         for job, about in zip(jobs, found, strict=True)
     ]  # fmt: skip

@@ -31,7 +31,7 @@ from vault.splice.clip import Clip
 from vault.splice.part import Gaps, Part
 from vault.splice.pieces import reaches_back
 from vault.splice.plan import plan_clip
-from vault.timebase import US, Interval, format_us
+from vault.timebase import US, Interval, format_local
 
 _MAX_LEAD_IN: Final = 64
 _BACK_US: Final = 40_000
@@ -283,11 +283,13 @@ def _planned(parts: Sequence[Part], wanted: Interval, gaps: Gaps, grant: Grant) 
             break
         end_us -= _BACK_US
         if end_us <= wanted.start_us:
-            raise NotFound(f"no picture of {format_us(wanted.start_us)} to {format_us(wanted.end_us)} stands alone")
+            raise NotFound(f"no picture of {wanted} stands alone")
         clip = plan_clip(parts, Interval(wanted.start_us, end_us), gaps, earliest_us=grant.window.start_us)
     else:
-        raise NotFound(f"pictures before {format_us(wanted.end_us)} cannot be shown without later ones, which are {OUTSIDE}")
+        raise NotFound(
+            f"pictures before {format_local(wanted.end_us, exact=True)} cannot be shown without later ones, which are {OUTSIDE}"
+        )
     if end_us != wanted.end_us:
-        note = f"ends at {format_us(end_us)}: the pictures that a later end needs lie {OUTSIDE}"
+        note = f"ends at {format_local(end_us, exact=True)}: the pictures that a later end needs lie {OUTSIDE}"
         return replace(clip, notes=(*clip.notes, note))
     return clip

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import tzinfo
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,14 +22,13 @@ from retention.inspect_words import reason
 from retention.inspection import length_text, seconds_text
 from retention.printed import render, said
 from vault.errors import UsageError
+from vault.timebase import format_local
 
 MAX_SOURCES: Final = 120
 """Of a camera, in the page; the custody has all."""
 MAX_MISSING: Final = 500
 MAX_THUMBNAILS: Final = 200
 MAX_JPEG_BYTES: Final = 256 * 1024
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,7 @@ class Thumbnail:
 
 def page(custody: Custody, thumbnails: Sequence[Thumbnail]) -> bytes:
     """The page in Chinese and English, UTF-8."""
-    zone = _zone(custody.zone)
-
-    def moment(at_us: int) -> str:
-        return (_EPOCH + timedelta(microseconds=at_us)).astimezone(zone).isoformat(sep=" ", timespec="milliseconds")
+    moment = partial(format_local, zone=_zone(custody.zone))
 
     def why(text: str) -> Markup:
         return said(MISSING.get(text) or reason(text))
@@ -64,7 +61,7 @@ def page(custody: Custody, thumbnails: Sequence[Thumbnail]) -> bytes:
     return render(
         "access/package/report_page.html", LABELS, "both",
         custody=custody, said_by=custody.said, purpose=PURPOSES[custody.said.purpose], pictures=by_camera, said=said,
-        moment=moment, why=why, authority=authority, length=length_text, seconds=seconds_text, sources=_listed,
+        moment=moment, cut=partial(moment, exact=True), why=why, authority=authority, length=length_text, seconds=seconds_text, sources=_listed,
         max_missing=MAX_MISSING,
     ).encode()  # fmt: skip
 

@@ -13,7 +13,7 @@ import click
 from index.console import open_session
 from vault.console import Number, Session, options
 from vault.errors import NotFound, UsageError
-from vault.timebase import MAX_US, US, format_local, format_us
+from vault.timebase import MAX_US, format_local, format_us
 
 if TYPE_CHECKING:
     from access.people.model import Act, Application, Token, Unit, UnitGrant, User
@@ -82,7 +82,7 @@ def scope_of(
     desk: Desk, cameras: tuple[str, ...], sites: tuple[str, ...], actions: tuple[str, ...], window_from: str, window_to: str
 ) -> dict[str, Any]:
     """What `scope_options` said, as `Permits` takes it. Raises UsageError, NotFound."""
-    from access.people.days import interval
+    from vault.days import interval
     from vault.grant import Action
 
     return {
@@ -95,7 +95,7 @@ def scope_of(
 
 def valid_of(desk: Desk, valid_from: str, valid_to: str) -> Interval:
     """What `valid_options` said. Raises UsageError."""
-    from access.people.days import begin_us, end_us
+    from vault.days import begin_us, end_us
     from vault.timebase import Interval
 
     zone, now_us = desk.names.zone, desk.node.clock.now_us()
@@ -120,17 +120,6 @@ def read_secret(from_stdin: bool, what: str, *, again: bool = False) -> str:
     return answer
 
 
-def span_text(desk: Desk, span: Interval) -> str:
-    """An interval for people, to the second; open ends are left out."""
-    from access.people.days import begin_text, end_text
-
-    begin, end = (us // US * US if us < MAX_US else us for us in (span.start_us, span.end_us))
-    first, last = begin_text(begin, desk.names.zone), end_text(end, desk.names.zone)
-    if first and last:
-        return f"{first} to {last}"
-    return f"from {first}" if first else f"to {last}" if last else "any"
-
-
 def scope_text(desk: Desk, said: Application | UnitGrant) -> str:
     """Cameras and sites for people."""
     return ", ".join([*map(desk.names.name, said.cameras), *(f"site {site}" for site in said.sites)])
@@ -153,13 +142,12 @@ def act_text(act: Act | None) -> str | None:
 
 
 def unit_json(desk: Desk, unit: Unit, users: list[User]) -> dict[str, Any]:
-    from access.people.days import begin_text, end_text
     from access.people.lacks import lacks_of
 
-    zone = desk.names.zone
     return {
         "id": unit.id, "name": unit.name, "agreement": unit.agreement,
-        "valid_from": begin_text(unit.valid_from_us, zone) or None, "valid_to": end_text(unit.valid_to_us, zone) or None,
+        "valid_from": format_us(unit.valid_from_us) if unit.valid_from_us > 0 else None,
+        "valid_to": None if unit.valid_to_us is None else format_us(unit.valid_to_us),
         "scope": unit.scope, "rules_ref": unit.rules_ref, "leader": unit.leader,
         "terminals": [{"address": item.address, "place": item.place, "person": item.person} for item in unit.terminals],
         "viewing_camera": None if unit.viewing_camera is None else desk.names.name(unit.viewing_camera),

@@ -18,11 +18,11 @@ from access.people.console import (
     scope_of,
     scope_options,
     scope_text,
-    span_text,
     valid_of,
     valid_options,
 )
 from vault.console import Session, by_option, json_option, pass_session, print_fields, print_json, print_table
+from vault.days import span_shown
 from vault.timebase import Interval
 
 unit_option = click.option("--unit", "unit_id", help="Of this unit only.")
@@ -108,7 +108,7 @@ def list_applications(session: Session, unit_id: str | None, decided: bool, as_j
         shown = [application_json(desk, item) for item in found]
         rows = [
             [
-                item.number, item.unit, scope_text(desk, item), ", ".join(sorted(item.actions)), span_text(desk, item.window),
+                item.number, item.unit, scope_text(desk, item), ", ".join(sorted(item.actions)), span_shown(item.window),
                 item.work, item.asked.by, application_state(item),
             ]
             for item in found
@@ -127,7 +127,7 @@ def show_application(session: Session, number: int, as_json: bool) -> None:
     """Show one application."""
     with open_desk(session) as desk:
         item = desk.people.application(number)
-        shown, cameras, window = application_json(desk, item), scope_text(desk, item), span_text(desk, item.window)
+        shown, cameras, window = application_json(desk, item), scope_text(desk, item), span_shown(item.window)
     if as_json:
         print_json(shown)
         return
@@ -178,8 +178,8 @@ def list_(session: Session, unit_id: str | None, ended: bool, as_json: bool) -> 
         shown = [grant_json(desk, item) for item in found]
         rows = [
             [
-                item.number, item.unit, scope_text(desk, item), ", ".join(sorted(item.actions)), span_text(desk, item.window),
-                span_text(desk, item.valid), item.application, grant_state(desk, item),
+                item.number, item.unit, scope_text(desk, item), ", ".join(sorted(item.actions)), span_shown(item.window),
+                span_shown(item.valid), item.application, grant_state(desk, item),
             ]
             for item in found
         ]  # fmt: skip
@@ -199,7 +199,7 @@ def show(session: Session, number: int, as_json: bool) -> None:
     with open_desk(session) as desk:
         item = desk.people.grant(number)
         shown, cameras = grant_json(desk, item), scope_text(desk, item)
-        window, valid = span_text(desk, item.window), span_text(desk, item.valid)
+        window, valid = span_shown(item.window), span_shown(item.valid)
     if as_json:
         print_json(shown)
         return

@@ -8,9 +8,9 @@ from datetime import tzinfo
 from typing import Final
 
 from access.people.batch import MAX_IMPORT
-from access.people.days import begin_text, begin_us, end_text, end_us, interval
 from access.people.model import Act, Role, Terminal, Unit, UnitGrant, User
 from index.csv_table import Problem, read_rows, write_rows
+from vault.days import begin_text, begin_us, end_text, end_us, interval
 from vault.errors import UsageError
 from vault.grant import Action
 from vault.ids import CameraNumber

@@ -20,6 +20,7 @@ from vault.console import (
     print_table,
     text_options,
 )
+from vault.days import begin_shown, end_shown
 from vault.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def list_(session: Session, removed: bool, as_json: bool) -> None:
         return
     rows = [
         [
-            item.id, item.name, item.agreement, shown["valid_from"], shown["valid_to"], len(item.terminals), len(shown["users"]),
+            item.id, item.name, item.agreement, begin_shown(item.valid_from_us), end_shown(item.valid_to_us), len(item.terminals), len(shown["users"]),
             _state(item), lacks[item.id],
         ]
         for item, shown in found
@@ -122,7 +123,8 @@ def show(session: Session, unit_id: str, as_json: bool) -> None:
         print_json(shown)
         return
     print_fields(
-        {name.replace("_", " "): shown[name] or None for name in ("id", "name", "agreement", "valid_from", "valid_to")}
+        {name.replace("_", " "): shown[name] or None for name in ("id", "name", "agreement")}
+        | {"valid from": begin_shown(item.valid_from_us) or None, "valid to": end_shown(item.valid_to_us) or None}
         | {"state": _state(item), "approval": "by a second person" if item.approval else "none"}
         | {name.replace("_", " "): shown[name] or None for name in ("scope", "rules_ref", "leader", "viewing_camera")}
         | {"users": ", ".join(shown["users"]) or None, "grants": ", ".join(map(str, shown["grants"])) or None}
@@ -197,7 +199,7 @@ def list_terminals(session: Session, unit_id: str | None, as_json: bool) -> None
 
 def _with(desk: Desk, base: Unit, said: dict[str, Any]) -> Unit:
     """The unit with what was said of it; an empty text is nothing."""
-    from access.people.days import begin_us, end_us
+    from vault.days import begin_us, end_us
 
     zone, now_us = desk.names.zone, desk.names.now_us
     changes: dict[str, Any] = {

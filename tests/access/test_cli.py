@@ -155,7 +155,7 @@ def test_where_there_is_no_footage_the_nearest_is_told(run: Run, tmp_path: Path,
         return clip, capsys.readouterr().err
 
     def local(offset_us: int) -> str:
-        return format_local(START_US + offset_us)
+        return format_local(START_US + offset_us, exact=True)
 
     step, inside = SEGMENT_US + GAP_US, SEGMENT_US + GAP_US // 4
     for text in said(inside):

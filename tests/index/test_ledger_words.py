@@ -13,7 +13,7 @@ from vault.ledger.canonical import MAX_INTEGER, Value
 from vault.ledger.entry import Entry, Kind, NewEntry, decode_entry, encode_entry
 from vault.timebase import US, format_local
 
-WHEN = format_local(START_US)[:19]
+WHEN = format_local(START_US)
 
 
 def made(kind: Kind, body: dict[str, Value], subject: dict[str, Value] | None = None) -> Entry:

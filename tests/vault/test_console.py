@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import UTC
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -24,8 +25,9 @@ from vault.console import (
     size_text,
     stop_on_signals,
 )
+from vault.days import interval, span_shown
 from vault.errors import StoreError, UsageError
-from vault.timebase import MAX_US, US, format_local
+from vault.timebase import MAX_US, US, Interval, format_local, format_us, local_zone
 
 
 def write(path: Path, data: bytes, *, replace: bool = False) -> None:
@@ -180,5 +182,22 @@ def test_a_config_named_by_the_call_wins_over_the_data_folders_own(tmp_path: Pat
 
 
 def test_the_last_hours_of_the_calendar_can_be_shown_in_every_zone() -> None:
-    assert format_local(MAX_US, ZoneInfo("Asia/Shanghai")).startswith("9999-12-31 23:59:59")
-    assert format_local(0, ZoneInfo("Asia/Shanghai")) == "1970-01-01 08:00:00.000+08:00"
+    assert format_local(MAX_US, zone=ZoneInfo("Asia/Shanghai")).startswith("9999-12-31 23:59:59")
+    assert format_local(0, zone=ZoneInfo("Asia/Shanghai")) == "1970-01-01 08:00:00+08:00"
+    assert format_local(1_500, zone=ZoneInfo("Asia/Shanghai"), exact=True) == "1970-01-01 08:00:00.001+08:00"
+
+
+def test_times_are_read_and_shown_in_the_configurations_zone(tmp_path: Path) -> None:
+    (tmp_path / "streamvault.toml").write_text('[retention]\ntime_zone = "Africa/Cairo"\n')
+    context = click.Context(click.Command("any"), obj=Session(tmp_path))
+    at_us = console.MOMENT.convert("2026-01-02T00:00", None, context)
+    assert format_us(at_us) == "2026-01-01T22:00:00.000000Z"
+    assert format_local(at_us) == "2026-01-02 00:00:00+02:00"
+    # A day that is typed is that day again, a last one with all of it, and in another season as well.
+    term = interval("2026-01-02", "2026-07-31", local_zone(), 0)
+    assert span_shown(term) == "from 2026-01-02 to 2026-07-31"
+    assert span_shown(Interval(term.start_us + US, MAX_US)) == "from 2026-01-02 00:00:01+02:00 on"
+    assert span_shown(Interval(0, term.end_us - 1)) == "to 2026-07-31 23:59:59+03:00"
+    assert span_shown(Interval(0, MAX_US)) == "any time"
+    # Figures of whole days of UTC have days of UTC.
+    assert format_us(console.Moment(UTC).convert("2026-01-02", None, context)) == "2026-01-02T00:00:00.000000Z"

@@ -15,7 +15,7 @@ from vault.media import Bools, Int64s, TrackParams, TrackTable, UInt32s
 from vault.splice.part import Floats, Gaps, Part
 from vault.splice.pieces import MIN_GAP_US, Piece, Selection
 from vault.splice.ticks import on_grid
-from vault.timebase import US, format_us
+from vault.timebase import US, format_local
 
 MAX_KEPT_GAP_US = 12 * 3600 * US
 """A longer gap is shortened to this, even when gaps are kept: the duration of one sample has 32 bits, 13 hours of video."""
@@ -151,7 +151,7 @@ def _entries(pieces: list[tuple[int, Piece]]) -> list[TrackParams]:
         if params not in entries:
             entries.append(params)
         if params.codec is not entries[0].codec or params.timescale != entries[0].timescale:
-            at = format_us(piece.start_us)
+            at = format_local(piece.start_us, exact=True)
             raise Refused(
                 f"the camera changed from {entries[0].codec} to {params.codec} at {at}, which no player follows within one file: "
                 f"ask for the time before and the time from {at} on apart"

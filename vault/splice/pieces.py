@@ -19,7 +19,7 @@ from vault.errors import NotFound
 from vault.media import Bools, Int64s, TrackTable
 from vault.splice.cover import Cover, cover, order
 from vault.splice.part import Part
-from vault.timebase import Interval, format_us, subtract
+from vault.timebase import Interval, format_local, subtract
 
 MIN_GAP_US = 1_000
 """A shorter hole between two segments is rounding, not a gap."""
@@ -98,9 +98,7 @@ def select(parts: Sequence[Part], wanted: Interval, earliest_us: int | None = No
         else:
             _begin(build, covers, at, track)
     if not build.pieces:
-        raise NotFound(
-            f"no picture begins in {format_us(wanted.start_us)} to {format_us(wanted.end_us)} in the {len(ordered)} segments given"
-        )
+        raise NotFound(f"no picture begins in {wanted} in the {len(ordered)} segments given")
     return _finish(build)
 
 
@@ -155,7 +153,7 @@ def _begin(build: _Builder, covers: list[Cover], at: int, track: TrackTable) -> 
             first = int(after[0]) if len(after) else 0
             if len(after):
                 start_us = int(instants[first])
-                build.notes.append(f"begins at {format_us(start_us)}, the first key frame of what is there")
+                build.notes.append(f"begins at {format_local(start_us, exact=True)}, the first key frame of what is there")
             else:
                 build.notes.append("there is no key frame to start from: the first pictures may be damaged")
     oldest_us = _oldest(chain, int(instants[first:].min()))
@@ -168,7 +166,7 @@ def _begin(build: _Builder, covers: list[Cover], at: int, track: TrackTable) -> 
         chain, first = [], int(after[0])
         start_us = int(instants[first])
         build.notes.append(
-            f"begins at {format_us(start_us)}: the pictures that an earlier start needs lie outside what is allowed"
+            f"begins at {format_local(start_us, exact=True)}: the pictures that an earlier start needs lie outside what is allowed"
         )
     shown = (instants >= start_us) & (instants < end_us)
     last = _last(build, item, instants, shown)
@@ -215,7 +213,9 @@ def _follow(build: _Builder, item: Cover, track: TrackTable) -> None:
         instants = part.instants_us(track)
         usable = np.flatnonzero(track.sync & (instants >= start_us))
         if not len(usable):
-            build.notes.append(f"the segment of {format_us(part.start_us)} has no key frame to go on from and is left out")
+            build.notes.append(
+                f"the segment of {format_local(part.start_us, exact=True)} has no key frame to go on from and is left out"
+            )
             return
         first = int(usable[0])
         start_us = int(instants[first])
@@ -245,7 +245,7 @@ def _finish(build: _Builder) -> Selection:
     shown = [piece for piece in build.pieces if piece.is_shown]
     interval = Interval(shown[0].start_us, shown[-1].end_us)
     if build.withheld:
-        when = format_us(interval.start_us)
+        when = format_local(interval.start_us, exact=True)
         build.notes.append(f"begins at {when}: the pictures that an earlier start needs lie outside what is allowed")
     held_start, held_end = interval.start_us, interval.end_us
     for piece in build.pieces:

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from access.people.checked import MAX_PERSON_CHARS, UNIT_TEXTS, checked_grant, checked_unit, checked_user
-from access.people.days import begin_text, begin_us, end_text, end_us
 from access.people.documents import (
     application_from,
     fitting,
@@ -39,6 +38,7 @@ from access.people.tables import (
     write_users,
 )
 from vault.config import Retention
+from vault.days import begin_text, begin_us, end_text, end_us
 from vault.errors import Damaged, StreamvaultError, UsageError
 from vault.grant import Action
 from vault.ids import CameraNumber

@@ -118,11 +118,16 @@ def test_the_way_from_a_unit_to_its_grant(
     assert run("unit", "set", "road", "--viewing-camera", "cam-1", "--approval") == 0
     unit = run.shown("unit", "show", "road")
     assert (unit["valid_from"], unit["valid_to"], unit["viewing_camera"], unit["approval"]) == (
-        "2026-01-01",
-        "2027-12-31",
+        "2025-12-31T16:00:00.000000Z",
+        "2027-12-31T16:00:00.000000Z",
         "cam-1",
         True,
     )
+    # To people the days are what was typed: the last one belongs to it.
+    assert run("unit", "show", "road") == 0
+    shown = capsys.readouterr().out
+    assert "2026-01-01\n" in shown
+    assert "2027-12-31\n" in shown
     assert unit["lacks"] == []
     with open_desk(Session(data_path)) as desk:
         # The whole last day of the agreement belongs to it, in the zone of the configuration.

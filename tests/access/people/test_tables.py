@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from access.people.days import begin_text, begin_us, end_text, end_us
 from access.people.tables import read_grants, read_terminals, read_units, read_users
 from tests.support.commands import Run
 from vault.config import Retention
+from vault.days import begin_text, begin_us, end_text, end_us
 from vault.errors import UsageError
 from vault.timebase import MAX_US
 
@@ -59,7 +59,7 @@ def test_all_comes_in_and_out_and_in_again(run: Run, tmp_path: Path, capsys: pyt
     units, terminals, users, grants = before = everything(run)
     assert (units[0]["name"], units[0]["valid_to"], units[0]["scope"], units[0]["viewing_camera"]) == (
         "道路办公室",
-        "2027-12-31",
+        "2027-12-31T16:00:00.000000Z",
         "=交通",
         "cam-1",
     )

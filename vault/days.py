@@ -1,4 +1,6 @@
-"""Ends of terms as people write them: a day of the configured zone, whole, or an instant. An open end is an empty text."""
+"""Ends of terms as people write and read them: a day of the configured zone, whole, or an instant. An open end is an empty text.
+What is kept for how many days is decided in `vault.retain`.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +8,23 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
 from vault.errors import UsageError
-from vault.timebase import MAX_US, US, Interval, parse_time
+from vault.timebase import MAX_US, US, Interval, format_local, local_zone, parse_time
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_CHARS: Final = len("2026-11-22")
 
 
 def begin_us(text: str, zone: tzinfo, now_us: int) -> int:
     """UTC µs of where it begins: the day's first instant, or the instant. Raises UsageError."""
     day = _day(text)
-    return _midnight_us(day, zone) if day is not None else parse_time(text, now_us)
+    return _midnight_us(day, zone) if day is not None else parse_time(text, now_us, zone)
 
 
 def end_us(text: str, zone: tzinfo, now_us: int) -> int:
     """UTC µs of where it ends, not included: behind the day's last instant, or the instant. Raises UsageError."""
     day = _day(text)
     if day is None:
-        return parse_time(text, now_us)
+        return parse_time(text, now_us, zone)
     return MAX_US if day == date.max else _midnight_us(day + timedelta(days=1), zone)
 
 
@@ -47,10 +50,30 @@ def end_text(us: int | None, zone: tzinfo) -> str:
     return (moment.date() - timedelta(days=1)).isoformat() if ends else moment.isoformat()
 
 
+def begin_shown(us: int) -> str:
+    """As `begin_text` for people: an instant that is no day's first is one to the second."""
+    text = begin_text(us, local_zone())
+    return format_local(us) if len(text) > _DAY_CHARS else text
+
+
+def end_shown(us: int | None) -> str:
+    """As `end_text` for people."""
+    text = end_text(us, local_zone())
+    return format_local(us) if us is not None and len(text) > _DAY_CHARS else text
+
+
+def span_shown(span: Interval) -> str:
+    """A term or a window for people, from a day or an instant to one, a last day with all of it."""
+    first, last = begin_shown(span.start_us), end_shown(span.end_us)
+    if first:
+        return f"from {first} to {last}" if last else f"from {first} on"
+    return f"to {last}" if last else "any time"
+
+
 def _day(text: str) -> date | None:
     text = text.strip()
     try:
-        return date.fromisoformat(text) if len(text) == 10 and text[4] == "-" else None
+        return date.fromisoformat(text) if len(text) == _DAY_CHARS and text[4] == "-" else None
     except ValueError:
         raise UsageError(f"{text[:20]!r} is not a date; write it as 2026-11-22") from None
 
