@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
+from access.refusal_words import refusal_text
 from access.register import Row
 from access.register_rows import Names, called, visible
 from access.register_words import LABELS, action, article, authority, outcome, purpose, refusal
@@ -50,6 +51,6 @@ def page(book: Book, names: Names, zone: ZoneInfo, language: str = "both") -> st
     return render(
         "access/register_page.html", LABELS, language,
         book=book, zone=zone.key, open=sum(row.is_open for row in book.rows), said=shown, moment=moment, purpose=purpose,
-        outcome=outcome, action=action, article=article, authority=authority, refusal=refusal, size=size_text, v=visible,
+        outcome=outcome, action=action, article=article, authority=authority, refusal=refusal, refusal_text=refusal_text, size=size_text, v=visible,
         called=lambda number: visible(called(number, names)),
     )  # fmt: skip

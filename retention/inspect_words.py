@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from retention.inspection import Finding, Keeping, Kind
+from retention.sentences import Sentences
 from vault.categories import LEAST_DAYS
 
 
@@ -66,6 +67,34 @@ _TEXTS: Final[Mapping[Kind, Words]] = {
     Kind.UNIT: Words("缺少：{missing}", "not on record: {missing}"),
     Kind.CLOCK: Words("偏差 {offset}，限值 {limit}", "{offset} against the host's clock, more than {limit}"),
 }
+_ALARMS: Final = Sentences(
+    {
+        "{count} segments are due and {count2} were foretold: nothing more is doomed until somebody looked at `retention plan` "
+        "and says `retention apply --confirm {id}`": (
+            "到期 {count} 段，预告 {count2} 段：查看 retention plan 并运行 retention apply --confirm {id} 之前不再删除"
+        ),
+        "the clock is not believed: {rest}; nothing is deleted until it agrees, or `streamvault clock confirm`": (
+            "系统时钟不可信：{rest}；时钟相符或运行 streamvault clock confirm 之前不删除录像"
+        ),
+        "it says {at}, which cannot be": "时钟显示 {at}，不可能",
+        "it says {at} and the kernel {at2}": "时钟显示 {at}，内核为 {at2}",
+        "{count} cameras, more than half of them, have another time": "{count} 台摄像机（过半数）的时间不同",
+        "it says {at}, years after this program was made, and nothing says that it is so late": (
+            "时钟显示 {at}，晚于本程序发布数年，且无旁证"
+        ),
+        "it is before the newest footage, of {at}": "早于最新录像 {at}",
+        "it is long after the newest footage, of {at}, and nothing says that it is so late": "远晚于最新录像 {at}，且无旁证",
+        "it was set on by {count} s": "被拨快 {count} 秒",
+        "it was set back by {count} s": "被拨慢 {count} 秒",
+        "it is before the latest confirmed time, {at}": "早于最近确认的时间 {at}",
+        "since the latest confirmed time, {at}, the host was started and nothing says what time it is": (
+            "自最近确认的时间 {at} 以来主机重启过，且无旁证"
+        ),
+        "entry {count} of the ledger {rest} is not the one that was signed; run `ledger verify`": (
+            "审计日志 {rest} 的第 {count} 条与签名时不符；请运行 ledger verify"
+        ),
+    }
+)
 _SILENT: Final = "nothing is recorded of "
 
 FIELDS: Final[Mapping[str, Words]] = {
@@ -195,11 +224,11 @@ def text(finding: Finding) -> Words:
 
 
 def _alarm(message: str) -> Words:
-    """An alarm's words are English; the one there is one of for each camera has its reason in Chinese too."""
+    """An alarm's words are English; one of no known form stays so behind its Chinese title."""
     camera, colon, why = message.removeprefix(_SILENT).partition(": ")
     if message.startswith(_SILENT) and colon:
         return Words(f"{camera} 无录像：{reason(why).zh}", message)
-    return Words(f"报警：{message}", message)
+    return Words(f"报警：{_ALARMS.chinese(message) or message}", message)
 
 
 def article(english: str) -> Words:

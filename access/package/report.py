@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from markupsafe import Markup
 
 from access.package.custody import Custody, Source, TakenCamera
-from access.package.report_words import LABELS, MISSING
+from access.package.report_words import LABELS, MISSING, note
 from access.register_words import PURPOSES, authority
 from retention.inspect_words import reason
 from retention.inspection import length_text, seconds_text
@@ -61,7 +61,7 @@ def page(custody: Custody, thumbnails: Sequence[Thumbnail]) -> bytes:
     return render(
         "access/package/report_page.html", LABELS, "both",
         custody=custody, said_by=custody.said, purpose=PURPOSES[custody.said.purpose], pictures=by_camera, said=said,
-        moment=moment, cut=partial(moment, exact=True), why=why, authority=authority, length=length_text, seconds=seconds_text, sources=_listed,
+        moment=moment, cut=partial(moment, exact=True), why=why, remark=note, authority=authority, length=length_text, seconds=seconds_text, sources=_listed,
         max_missing=MAX_MISSING,
     ).encode()  # fmt: skip
 

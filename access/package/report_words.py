@@ -6,13 +6,33 @@ from collections.abc import Mapping
 from typing import Final
 
 from retention.inspect_words import Words
+from retention.sentences import Sentences
 
 MISSING: Final[Mapping[str, Words]] = {
     "expired": Words("已到期删除", "expired, deleted by rule"),
     "before the first recording": Words("首次录像之前", "before the first recording"),
     "not closed yet": Words("录制尚未结束", "not closed yet"),
+    "outside what is allowed": Words("不在授权范围内", "outside what is allowed"),
 }
 """Why time is missing, beyond the reasons of gaps."""
+
+_NOTES: Final = Sentences(
+    {
+        "begins at {at}, the first key frame of what is there": "自 {at} 现有录像的首个关键帧起",
+        "begins at {at}: the pictures that an earlier start needs lie outside what is allowed": (
+            "自 {at} 起：更早的起点所需画面不在授权范围内"
+        ),
+        "ends at {at}: the pictures that a later end needs lie outside what is allowed": (
+            "至 {at} 止：更晚的终点所需画面不在授权范围内"
+        ),
+        "there is no key frame to start from: the first pictures may be damaged": "起点无关键帧，开头画面可能受损",
+        "the segment of {at} has no key frame to go on from and is left out": "{at} 的录像段无关键帧可续，已略去",
+        "a gap of more than {count} hours lasts that long in the clip": "超过 {count} 小时的缺失在片段中只占该时长",
+        "the audio changes within the clip: {count} audio tracks ({rest}), of which players play the first": (
+            "片段内音频格式有变化：共 {count} 条音轨（{rest}），播放器只播放第一条"
+        ),
+    }
+)
 
 LABELS: Final[Mapping[str, Words]] = {
     "title": Words("视频调取报告", "Report of exported footage"),
@@ -76,3 +96,8 @@ LABELS: Final[Mapping[str, Words]] = {
     "seal": Words("单位盖章", "Seal of the unit"),
     "date": Words("日期", "Date"),
 }
+
+
+def note(english: str) -> Words:
+    """What a clip's cut says of itself; one of no known form stands as it is."""
+    return Words(_NOTES.chinese(english) or english, english)

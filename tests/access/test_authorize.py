@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from access.authorize import VIEWING_SILENT_US, CameraFacts, Known, Rules, authorize
 from access.people.model import Act, Principal, Role, Terminal, Token, Unit, UnitGrant, User
+from access.refusal_words import refusal_text
 from index.stays import Stay, always
+from vault.days import interval
 from vault.grant import EVER, Action, Grant, Refusal
 from vault.ids import CameraNumber
-from vault.timebase import MAX_US, US, Interval, format_local
+from vault.timebase import MAX_US, US, Interval, format_local, local_zone
 
 HOUR_US = 3_600 * US
 DAY_US = 24 * HOUR_US
@@ -154,7 +156,9 @@ def test_refused(code: str, article: str, call: Callable[[], Grant]) -> None:
     with pytest.raises(Refusal) as caught:
         call()
     assert (caught.value.code, caught.value.article) == (code, article)
-    assert f"({article})" in str(caught.value)
+    said = str(caught.value).removesuffix(f" ({article})")
+    assert said != str(caught.value)
+    assert refusal_text(said).zh != said, "a page in both languages has it in both"
 
 
 @pytest.mark.parametrize(
@@ -252,6 +256,22 @@ def test_and_of_nothing_else(camera: str, held: list[UnitGrant], wanted: Interva
     with pytest.raises(Refusal, match=re.escape(says)) as caught:
         ask(camera=facts, wanted=wanted, facts=known(*held))
     assert caught.value.code == code
+    assert "摄像机" in refusal_text(str(caught.value).removesuffix(f" ({caught.value.article})")).zh
+
+
+def test_the_days_of_a_term_stand_in_a_refusal_as_they_were_typed() -> None:
+    term = interval("2026-11-01", "2026-11-30", local_zone(), 0)
+    cases = (
+        (lambda: ask(unit(valid_from_us=term.start_us, valid_to_us=term.end_us)), "is not in force: it is "),
+        (lambda: ask(facts=grant(valid=term)), "is not valid now: "),
+        (lambda: ask(facts=grant(window=term)), "is for footage "),
+    )
+    for call, words in cases:
+        with pytest.raises(Refusal) as caught:
+            call()
+        assert f"{words}from 2026-11-01 to 2026-11-30" in str(caught.value)
+        said = str(caught.value).removesuffix(f" ({caught.value.article})")
+        assert "：2026-11-01 至 2026-11-30" in refusal_text(said).zh
 
 
 LACKS: dict[str, Callable[[Principal, Known], tuple[Principal, Known]]] = {

@@ -180,7 +180,7 @@ def test_the_page_is_in_the_language_that_was_asked_for(language: str, there: st
 
 
 def test_a_refusal_is_told_in_the_languages_of_the_page_and_its_article_once() -> None:
-    reason = "unit unit-1 has no grant of camera gate-1 (Art. 14 (4))"
+    reason = "unit unit-1 has no grant of camera gate-1 (#6) (Art. 14 (4))"
     refused = row(step("a", Outcome.REFUSED, START_US, code="camera", article="Art. 14 (4)", reason=reason))
     taken = row(step("b", Outcome.ASKED, START_US, authority=["operator", "grant 3"]))
     book = Book([refused, taken], Interval(START_US, START_US + US), "", "", START_US, "x")
@@ -190,6 +190,8 @@ def test_a_refusal_is_told_in_the_languages_of_the_page_and_its_article_once() -
     assert text.count("Art. 14 (4)") == 1
     assert "本机操作员" in text
     assert "授权 3" in text
+    assert '<span lang="zh-CN">使用单位 unit-1 未获摄像机 gate-1 (#6) 的授权</span>' in text
+    assert '<span lang="en">unit unit-1 has no grant of camera gate-1 (#6)</span>' in text
 
 
 def test_other_tools_read_the_file_of_columns(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from retention.inspection import (
     percent_text,
     retained,
 )
+from vault.clockguard import CEILING_US, FIRST_US, FLOOR_US, Known, Signs, judge
 from vault.ids import CameraNumber, camera_id
 from vault.timebase import US, Interval
 
@@ -217,6 +218,28 @@ def test_each_finding_has_an_article_and_words_in_both_languages() -> None:
         assert article(item.article).zh.startswith(("惠阳规范第", "国务院令第799号第"))
     assert article("Huiyang Art. 14 (2)").zh == "惠阳规范第14条 (2)"
     assert article("Huiyang Art. 8, 10").zh == "惠阳规范第8、10条"
+
+
+def test_what_makes_a_clock_doubtful_is_said_in_chinese_too() -> None:
+    known, soon = Known(NOW_US, 5_000 * US, "boot-1"), Signs(NOW_US + US, 5_001 * US, "boot-1")
+    doubtful = (
+        (None, replace(soon, now_us=0)),
+        (None, replace(soon, now_us=CEILING_US - 1)),
+        (None, replace(soon, newest_us=soon.now_us + 9 * DAY_US)),
+        (None, replace(soon, newest_us=FLOOR_US, now_us=FLOOR_US + FIRST_US - 1)),
+        (None, replace(soon, disagreeing=1_000)),
+        (known, replace(soon, kernel_us=NOW_US + DAY_US)),
+        (known, replace(soon, now_us=soon.now_us + DAY_US)),
+        (known, replace(soon, now_us=soon.now_us - DAY_US)),
+        (known, replace(soon, boot="boot-2", now_us=NOW_US - 1)),
+        (known, replace(soon, boot="boot-2", now_us=NOW_US + 900 * DAY_US)),
+    )
+    for before, signs in doubtful:
+        why = judge(before, signs).why
+        message = f"the clock is not believed: {why}; nothing is deleted until it agrees, or `streamvault clock confirm`"
+        said = text(alarm_finding(Kind.CLOCK_UNCONFIRMED, message)).zh
+        assert said.startswith("报警：系统时钟不可信：")
+        assert why not in said
 
 
 def test_every_reason_that_the_recorder_writes_has_its_chinese() -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from access.export.taking import OUTSIDE
 from access.package.custody import Custody, Source
 from access.package.report import Thumbnail, page
+from access.package.report_words import note
 from tests.support.packages import SAID, custody_of
 from tests.support.tools import need
 from vault.errors import UsageError
+from vault.timebase import format_local
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e{{ 7*7 }}"
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
@@ -96,3 +99,16 @@ def test_it_prints_on_a4(tmp_path: Path) -> None:
     boxes = re.findall(rb"/MediaBox \[0 0 ([0-9.]+) ([0-9.]+)\]", (tmp_path / "report.pdf").read_bytes())
     assert 1 <= len(boxes) <= 3
     assert all(abs(float(wide) - 595.3) < 2 and abs(float(high) - 841.9) < 2 for wide, high in boxes)
+
+
+@pytest.mark.parametrize(
+    ("english", "chinese"),
+    [
+        (f"begins at {format_local(0, exact=True)}: the pictures that an earlier start needs lie {OUTSIDE}", "自 1970-01-01 08:00:00.000+08:00 起：更早的起点所需画面不在授权范围内"),
+        ("the audio changes within the clip: 2 audio tracks (pcma, aac), of which players play the first", "片段内音频格式有变化：共 2 条音轨（pcma, aac），播放器只播放第一条"),
+        ("a remark of another version", "a remark of another version"),
+        ("begins at " * 200, "begins at " * 200),
+    ],
+)  # fmt: skip
+def test_remarks_stand_there_in_both_languages_and_a_strange_one_as_it_is(english: str, chinese: str) -> None:
+    assert (note(english).zh, note(english).en) == (chinese, english)
