@@ -131,7 +131,7 @@ def put_raise(
 ) -> None:  # fmt: skip
     """The document, and the rows that put it in force. Its cameras may be none. `class_days`: a class, and its days from now on.
 
-    `lowered`: `days` were in force until now, so that the rows that are there have them; fewer are from `at_us` and `notice_us` on.
+    `lowered`: `days` were in force until now, so that the rows that are there have them, but for those of a class; fewer are from `at_us` and `notice_us` on.
     """
     for first in range(0, max(1, len(cameras)), _MAX_CAMERAS):
         some = cameras[first : first + _MAX_CAMERAS]
@@ -146,7 +146,9 @@ def put_raise(
         registry.write(txn, DocumentName(KIND, f"{number:010d}"), fields, at_us, by)
         for camera in some:
             before_us = newest.get(camera, at_us) + notice_us
-            _put(txn, Raise(camera, at_us, days, zone, before_us, None if lowered else b"", lowered))
+            # A camera that came under the class after the file was edited may have rows without the class's former days.
+            next_key = None if lowered and class_days is None else b""
+            _put(txn, Raise(camera, at_us, days, zone, before_us, next_key, lowered))
 
 
 def _newest_us(txn: ReadTxn, camera: CameraNumber) -> int:

@@ -152,9 +152,9 @@ class Rules:
         if item.day is not None and item.until_us is not None:
             item.until_us = max(item.until_us, end_of(item.day, days))
 
-    def ask(self, camera: CameraNumber, days: int, now_us: int) -> None:
+    def ask(self, camera: CameraNumber, days: int, now_us: int, notice_us: int = NOTICE_US) -> None:
         """A raise: all that there is, and what is begun within a day of it or of the newest that there is."""
-        self.note(camera, days, now_us, NOTICE_US)
+        self.note(camera, days, now_us, notice_us)
         for item in self.footage.values():
             if item.camera == camera and not item.deleting and not item.gone:
                 self._raise(item, days)
@@ -227,7 +227,7 @@ class Rules:
                 if days > self.followed[name]:
                     self.ask(camera, days, now_us)
                 elif days < self.followed[name]:
-                    self.note(camera, self.followed[name], now_us, 0)
+                    self.ask(camera, self.followed[name], now_us, 0)
         self.followed = dict(self.class_days)
 
     def held(self, item: Footage, now_us: int) -> bool:
