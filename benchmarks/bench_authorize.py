@@ -18,6 +18,7 @@ from access.people.people import People
 from access.people.permits import Permits
 from access.people.terminals import _parsed as terminals_parsed
 from access.people.units import Units
+from index.camera_import import import_cameras
 from index.cameras import NewCamera
 from index.node import Node, init_node, open_node
 from index.sites import Site
@@ -105,8 +106,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     folder = init_node(tmp_path_factory.mktemp("bench") / "data", lambda made: Config(), CLOCK)
     with open_node(folder, Config(), CLOCK) as opened:
         opened.sites.import_sites([Site(f"site-{at}") for at in range(SITES)])
-        opened.cameras.import_rows(
-            [NewCamera(f"cam-{at}", f"rtsp://192.0.2.1/{at}", site=f"site-{at % SITES}") for at in range(CAMERAS)]
+        import_cameras(
+            opened.cameras,
+            [NewCamera(f"cam-{at}", f"rtsp://192.0.2.1/{at}", site=f"site-{at % SITES}") for at in range(CAMERAS)],
         )
         people = People(opened.registry, CLOCK)
         for first in range(0, UNITS, 500):

@@ -20,6 +20,7 @@ from benchmarks.export_hour import fill
 from benchmarks.processes import cost
 from benchmarks.soak import Spent, Tally, command, unwanted_gaps
 from benchmarks.splice_material import MINUTE_US, START_US
+from index.camera_import import import_cameras
 from index.cameras import NewCamera
 from index.node import open_node
 from vault.clock import SystemClock
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace, path: Path) -> int:
             old = node.cameras.get("cam-1")
             node.cameras.set("cam-1", enabled=False)
             new = [NewCamera(f"live-{number}", f"{base}/{number}", transport="tcp") for number in range(1, options.cameras + 1)]
-            made = node.cameras.import_rows(new)
+            made = import_cameras(node.cameras, new).cameras
         with command("--data", str(path), "serve", "--log-level", "warning") as recorder:
             time.sleep(SETTLE_SECONDS)
             began, before = time.monotonic(), cost([recorder.pid])

@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.capacity_year import day_file, seconds_of
 from benchmarks.index_material import PARAMS
+from index.camera_import import import_cameras
 from index.cameras import NewCamera
 from index.gaps import expire, put_gap
 from index.node import Node, open_node
@@ -56,7 +57,7 @@ def fill(node: Node, cameras: int, days: int, gaps_a_day: int) -> None:
         ]
     )
     new = [NewCamera(f"cam-{at}", f"rtsp://127.0.0.1/{at}", site=f"site-{at % SITES}") for at in range(cameras)]
-    for camera in node.cameras.import_rows(new):
+    for camera in import_cameras(node.cameras, new).cameras:
         number = camera.number
         node.cameras.begin_recording(number, first_us)
         oldest_us = now_us - (91 if int(camera.site[5:]) % 3 else 31) * DAY_US

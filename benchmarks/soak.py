@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.processes import cost, tree
+from index.camera_import import import_cameras
 from index.cameras import NewCamera
 from index.node import Node, open_node
 from index.timeline import Timeline
@@ -166,12 +167,12 @@ def run(options: argparse.Namespace, path: Path) -> int:
             alone = watch(recorder.pid, ALONE_SECONDS, tally, store)[-1]
             few = min(options.few, options.cameras)
             with open_node(folder, config, clock) as node:
-                node.cameras.import_rows(new[1:few])
+                import_cameras(node.cameras, new[1:few])
             watch(recorder.pid, SETTLE_SECONDS, tally, store)
             with Spent(recorder.pid) as among_few:
                 watch(recorder.pid, FEW_SECONDS, tally, store)
             with open_node(folder, config, clock) as node:
-                node.cameras.import_rows(new[few:])
+                import_cameras(node.cameras, new[few:])
             warm = watch(recorder.pid, min(180, options.minutes * 30), tally, store)
             with Spent(recorder.pid) as among_all, Spent(simulator.pid) as simulated:
                 late = watch(recorder.pid, options.minutes * 60 - len(warm) * SAMPLE_SECONDS, tally, store)

@@ -24,6 +24,7 @@ import numpy as np
 from access.footage import Footage
 from benchmarks.soak import FRAME_TICKS, Seen, command, unwanted_gaps
 from index.alarms import Alarms
+from index.camera_import import import_cameras
 from index.cameras import NewCamera
 from index.check_objects import Level, ObjectCheck
 from index.node import Node, open_node
@@ -108,8 +109,9 @@ def run(options: argparse.Namespace, path: Path, running: Server, stack: ExitSta
     base = simulator.stdout.readline().strip().rpartition("/")[0]
     with open_node(folder, config, SystemClock(), create=True) as node:
         node.sites.ensure_default()
-        node.cameras.import_rows(
-            [NewCamera(f"cam-{number}", f"{base}/{number}", transport="tcp") for number in range(1, options.cameras + 1)]
+        import_cameras(
+            node.cameras,
+            [NewCamera(f"cam-{number}", f"{base}/{number}", transport="tcp") for number in range(1, options.cameras + 1)],
         )
         faults: list[str] = []
         with command("--data", str(path), "serve", "--log-level", "error"):

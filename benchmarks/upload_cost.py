@@ -21,6 +21,7 @@ from unittest import mock
 
 from benchmarks.processes import cost
 from benchmarks.soak import command
+from index.camera_import import import_cameras
 from index.cameras import NewCamera
 from index.node import open_node
 from tests.support.s3servers import KEYS, Server, server
@@ -54,8 +55,9 @@ def serving(path: Path, cameras: int, bitrate: str, store: str) -> Iterator[tupl
         base = simulator.stdout.readline().strip().rpartition("/")[0]
         with open_node(folder, load(folder.config_file), SystemClock(), create=True) as node:
             node.sites.ensure_default()
-            node.cameras.import_rows(
-                [NewCamera(f"cam-{number}", f"{base}/{number}", transport="tcp") for number in range(1, cameras + 1)]
+            import_cameras(
+                node.cameras,
+                [NewCamera(f"cam-{number}", f"{base}/{number}", transport="tcp") for number in range(1, cameras + 1)],
             )
         recorder = stack.enter_context(command("--data", str(path), "serve", "--log-level", "error"))
         yield folder, recorder.pid

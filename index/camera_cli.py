@@ -181,7 +181,9 @@ def show(session: Session, camera_id: str, as_json: bool) -> None:
 
 @camera.command("set")
 @click.argument("camera_id", metavar="ID")
-@click.option("--url", help="A new address. Without new credentials the stored ones go, since they were for the old one.")
+@click.option(
+    "--url", help="A new address. At another host, without new credentials, the stored ones go: they were for the old one."
+)
 @registered_options
 @click.option("--keep", is_flag=True, help="Take back the shorter keeping that was announced.")
 @click.option("--site", help="Where it stands.")
@@ -205,7 +207,7 @@ def set_(
     By the site where a camera stood is decided who may see what it recorded there: say --since where a move is told later than made.
     """
     from index.cameras import KEEP
-    from index.credentials import camera_url
+    from index.credentials import camera_url, readdressed
     from vault.secrets import join_url
 
     credentials = given_credentials(credentials_file, ask, from_stdin)
@@ -216,13 +218,17 @@ def set_(
     ):
         raise UsageError("say what should change; `camera set --help` lists it")
     secret: Any = KEEP
+    lost = ""
     with open_session(session) as node:
         if url or credentials or no_credentials:
-            box = node.folder.credentials()
-            address = url or _address(camera_url(node.cameras.get(camera_id), box))
+            box, old = node.folder.credentials(), node.cameras.get(camera_id)
             if no_credentials:
-                address = join_url(address, None, None)
-            url, secret = sealed(address, credentials, box)
+                url, secret = sealed(join_url(url or camera_url(old, box).url, None, None), None, box)
+            elif (made := readdressed(old, url or old.url, credentials, box)) is not None:
+                url, secret = made.url, made.secret
+            else:
+                url, secret = sealed(str(url), None, box)
+                lost = "; its stored credentials were for its old host and are forgotten: give those for the new one"
         if keep:
             node.cameras.keep(camera_id, by)
         changed = node.cameras.set(
@@ -230,7 +236,7 @@ def set_(
             by=by, **_given(said),
         )  # fmt: skip
         raise_rows(session, node)
-    click.echo(f"camera {changed.id} changed" + (f"; {_announced(changed)}" if changed.lowering else ""))
+    click.echo(f"camera {changed.id} changed" + (f"; {_announced(changed)}" if changed.lowering else "") + lost)
 
 
 @camera.command("remove")
@@ -259,13 +265,6 @@ def _stood(item: Camera) -> str | None:
     """Nothing of a camera that stands where it always did."""
     words = [f"{stay.site} since {format_local(stay.from_us)}" if stay.from_us else stay.site for stay in item.stays]
     return None if words == [item.site] else ", ".join(words) or "not known"
-
-
-def _address(split: Any) -> str:
-    """The whole address again, from its parts."""
-    from vault.secrets import join_url
-
-    return join_url(split.url, split.user, split.password)
 
 
 def _live(node: Node, now_us: int, cameras: Sequence[Camera]) -> dict[int, LiveState]:

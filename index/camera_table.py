@@ -30,7 +30,10 @@ TRANSPORTS: Final = ("auto", "tcp", "udp")
 
 @dataclass(frozen=True, slots=True)
 class CameraLine:
-    """One camera to add. `url` carries no user or password; what the file left empty is the registry's default."""
+    """One camera to add or change. `url` carries no user or password; what the file left empty is the registry's default.
+
+    `said`: the columns that the file has.
+    """
 
     row: int
     id: CameraId
@@ -45,6 +48,7 @@ class CameraLine:
     approval_ref: str = ""
     days: int = 0
     record: bool = True
+    said: frozenset[str] = frozenset(COLUMNS)
 
 
 def read_table(data: bytes) -> tuple[list[CameraLine], list[Problem]]:
@@ -98,6 +102,7 @@ def _line(row: int, values: Mapping[str, str]) -> CameraLine:
         row, named, split.url, values.get("site") or None, text_field("name", values.get("name", ""), MAX_TEXT_CHARS), transport,
         user if user else split.user, password if user else split.password, _code(values.get("gb_code", "")), interconnect,
         text_field("approval_ref", values.get("approval_ref", ""), 100), days_cell(values.get("days", "")), record == "yes",
+        frozenset(values),
     )  # fmt: skip
 
 

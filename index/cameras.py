@@ -10,7 +10,7 @@ import enum
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from index.camera_checks import check_days, checked_site
 from index.environment import ReadTxn, Table, WriteTxn
@@ -26,9 +26,7 @@ from vault.errors import Damaged, NotFound, Refused, UsageError
 from vault.ids import CameraId, CameraNumber, camera_id
 from vault.timebase import MAX_US
 
-MAX_IMPORT: Final = 20_000
-
-_LAST_NUMBER = b"last-camera-number"
+LAST_NUMBER = b"last-camera-number"
 _BY_NUMBER = re.compile(r"#([0-9]{1,10})")
 
 
@@ -111,6 +109,22 @@ class Camera:
         return self.enabled and not self.is_removed
 
 
+@dataclass(frozen=True, slots=True)
+class AskedRaise:
+    """Footage that is kept for `had` days now is to be kept for `has`; `lowered`: for fewer, once what is announced takes effect."""
+
+    had: int
+    has: int
+    lowered: bool
+
+    def put(self, txn: WriteTxn, of: Cameras, numbers: Sequence[CameraNumber], whose: str, now_us: int, by: str) -> None:
+        """In the transaction that changes these cameras."""
+        put_raise(
+            txn, of.registry, numbers, max(self.had, self.has), of.retention.time_zone, by=by, at_us=now_us,
+            why=f"{whose}: {self.had} to {self.has} days", lowered=self.lowered,
+        )  # fmt: skip
+
+
 class Cameras:
     """The cameras over one registry. Every change is durable when the method returns."""
 
@@ -122,53 +136,27 @@ class Cameras:
         retention: Retention | None = None,
     ) -> None:
         """`recorded`: the highest number that ever recorded here, whatever the index remembers."""
-        self._registry = registry
+        self.registry = registry
         self._recorded = recorded
-        self._env = registry.environment
-        self._clock = clock or SystemClock()
-        self._retention = retention or Retention()
+        self.environment = registry.environment
+        self.clock = clock or SystemClock()
+        self.retention = retention or Retention()
 
     def changes(self) -> int:
         """Rises with every change of the registry."""
-        return self._registry.changes()
+        return self.registry.changes()
 
     def add(self, new: NewCamera, by: str = "") -> Camera:
         """Raises UsageError for a bad field, an unknown site or an id that is taken."""
-        now_us = self._clock.now_us()
-        with self._env.write("add camera") as txn:
+        now_us = self.clock.now_us()
+        with self.environment.write("add camera") as txn:
             self._check_free(txn, new)
             self._check_code(txn, new)
-            camera = _made(new, self._next_number(txn), now_us)
-            set_counter(txn, _LAST_NUMBER, camera.number)
-            self._registry.write(txn, _name(camera.number), asdict(camera), now_us, by)
+            camera = made(new, self.next_number(txn), now_us)
+            set_counter(txn, LAST_NUMBER, camera.number)
+            self.registry.write(txn, _name(camera.number), asdict(camera), now_us, by)
             txn.put(Table.NAMES, camera.id.encode(), CAMERA.pack(camera.number))
         return camera
-
-    def import_rows(self, rows: Sequence[NewCamera], by: str = "") -> list[Camera]:
-        """Add all of them or none. Raises UsageError that names every bad row by its position, the first being 1.
-
-        The objects are made durable before the write lock is taken, under numbers reserved for them, so that recording does
-        not wait for thousands of syncs; the rows themselves are one transaction.
-        """
-        if len(rows) > MAX_IMPORT:
-            raise UsageError(f"{len(rows)} cameras in one import; at most {MAX_IMPORT}, so split it")
-        now_us = self._clock.now_us()
-        with self._env.write("reserve camera numbers") as txn:
-            self._check_all(txn, rows)
-            first = self._next_number(txn)
-            set_counter(txn, _LAST_NUMBER, first + len(rows) - 1)
-        cameras = [_made(new, CameraNumber(first + at), now_us) for at, new in enumerate(rows)]
-        try:
-            prepared = [self._registry.prepare(_name(camera.number), 1, asdict(camera), now_us) for camera in cameras]
-            with self._env.write("import cameras") as txn:
-                self._check_all(txn, rows)
-                for camera, raw in zip(cameras, prepared, strict=True):
-                    self._registry.put_row(txn, _name(camera.number), raw, by)
-                    txn.put(Table.NAMES, camera.id.encode(), CAMERA.pack(camera.number))
-        except BaseException:
-            self._registry.drop(_name(camera.number).object_key(1) for camera in cameras)
-            raise
-        return cameras
 
     def set(
         self,
@@ -191,37 +179,33 @@ class Cameras:
         a secret of its own has none. What would keep its footage for less is announced, what keeps it for longer reaches the
         footage that exists (`index.minima`). `since_us`: since when it stands at `site`; from now on when None. Raises NotFound,
         UsageError."""
-        if since_us is not None and (site is None or not 0 <= since_us <= self._clock.now_us()):
+        if since_us is not None and (site is None or not 0 <= since_us <= self.clock.now_us()):
             raise UsageError(
                 f"camera {id_[:80]}: since when it stands at a site is said with the site, and not of what is to come"
             )
 
         def change(txn: WriteTxn, stored: Camera) -> Camera:
-            now_us = self._clock.now_us()
+            now_us = self.clock.now_us()
             old = stored.at(now_us)
             is_other = url is not None and url != old.url
-            # Where it was said to stand last, should that be only announced.
-            stands = old.at(MAX_US).site if site is None else site
-            camera = replace(
-                old,
-                url=old.url if url is None else url,
+            said = {
+                "url": url, "name": name, "transport": transport, "enabled": enabled, "gb_code": gb_code,
+                "interconnect": interconnect, "approval_ref": approval_ref,
+            }  # fmt: skip
+            camera = changed(
+                old, now_us, site, days, since_us,
                 secret=secret if secret is not KEEP else None if is_other else old.secret,
-                site=old.site if (site, days) == (None, None) else stands,
-                name=old.name if name is None else name,
-                transport=old.transport if transport is None else transport,
-                enabled=old.enabled if enabled is None else enabled,
-                gb_code=old.gb_code if gb_code is None else gb_code,
-                interconnect=old.interconnect if interconnect is None else interconnect,
-                approval_ref=old.approval_ref if approval_ref is None else approval_ref,
-                days=old.days if days is None else days,
-                stays=old.stays if site is None else moved(old.stays, site, now_us, since_us),
-            )
-            at_site = checked_site(txn, self._registry, camera, now_us)
+                **{field: value for field, value in said.items() if value is not None},
+            )  # fmt: skip
+            at_site = checked_site(txn, self.registry, camera, now_us)
             if days is not None:
-                check_days(camera, at_site, self._retention)
+                check_days(camera, at_site, self.retention)
             if camera.gb_code != old.gb_code:
                 self._check_code(txn, camera)
-            return self._announced(txn, old, camera, now_us, by)
+            camera, asked = self.announced(txn, old, camera, now_us, by)
+            if asked is not None:
+                asked.put(txn, self, [camera.number], f"camera {camera.id}", now_us, by)
+            return camera
 
         return self._change(id_, change, by)
 
@@ -229,7 +213,7 @@ class Cameras:
         """Take back what was announced: from now on it stands where it is kept as. Raises NotFound, Refused."""
 
         def change(_: WriteTxn, old: Camera) -> Camera:
-            now_us = self._clock.now_us()
+            now_us = self.clock.now_us()
             low = old.at(now_us).lowering
             if low is None:
                 raise Refused(f"camera {id_}: nothing is announced, or it took effect already")
@@ -240,7 +224,7 @@ class Cameras:
 
     def remove(self, id_: str, by: str = "") -> Camera:
         """Recording ends; footage, document and number stay. Raises NotFound."""
-        return self._change(id_, lambda _, old: replace(old, removed_us=self._clock.now_us(), enabled=False), by)
+        return self._change(id_, lambda _, old: replace(old, removed_us=self.clock.now_us(), enabled=False), by)
 
     def begin_recording(self, number: CameraNumber, at_us: int) -> Camera:
         """From `at_us` on it is to record; what is missing from then on is a gap. Later calls change nothing."""
@@ -256,25 +240,25 @@ class Cameras:
 
     def get(self, id_: str) -> Camera:
         """The camera of this id, or the last removed one that had it; `#7` is number 7, removed or not. Raises NotFound."""
-        with self._env.read() as txn:
+        with self.environment.read() as txn:
             return self._get(txn, id_)
 
     def by_number(self, number: CameraNumber) -> Camera:
         """Removed or not. Raises NotFound."""
-        with self._env.read() as txn:
-            fields = self._registry.fields(txn, _name(number))
+        with self.environment.read() as txn:
+            fields = self.registry.fields(txn, _name(number))
         if fields is None:
             raise NotFound(f"there is no camera number {number}")
         return camera_from(fields)
 
     def list(self, *, removed: bool = False) -> list[Camera]:
         """Cameras by number, those removed only on request."""
-        with self._env.read() as txn:
-            cameras = [camera_from(fields) for fields in self._registry.all_fields(txn, "cameras")]
+        with self.environment.read() as txn:
+            cameras = [camera_from(fields) for fields in self.registry.all_fields(txn, "cameras")]
         return [camera for camera in cameras if removed or not camera.is_removed]
 
-    def _next_number(self, txn: ReadTxn) -> CameraNumber:
-        return CameraNumber(max(counter(txn, _LAST_NUMBER), self._recorded() or 0) + 1)
+    def next_number(self, txn: ReadTxn) -> CameraNumber:
+        return CameraNumber(max(counter(txn, LAST_NUMBER), self._recorded() or 0) + 1)
 
     def _get(self, txn: ReadTxn, id_: str) -> Camera:
         if by_number := _BY_NUMBER.fullmatch(id_):
@@ -282,78 +266,73 @@ class Cameras:
         else:
             raw = txn.get(Table.NAMES, camera_id(id_).encode())
             number = 0 if raw is None else CAMERA.unpack(raw)[0]
-        fields = self._registry.fields(txn, _name(CameraNumber(number)))
+        fields = self.registry.fields(txn, _name(CameraNumber(number)))
         if fields is None:
             raise NotFound(f"there is no camera {id_!r}; `camera list --all` shows those there are and were")
         return camera_from(fields)
 
     def _change(self, id_: str, change: Callable[[WriteTxn, Camera], Camera], by: str = "", *, removed: bool = False) -> Camera:
-        with self._env.write("change camera") as txn:
+        with self.environment.write("change camera") as txn:
             old = self._get(txn, id_)
             if old.is_removed and not removed:
                 raise NotFound(f"camera {id_!r} was removed; add it again to record it")
             camera = change(txn, old)
             if camera != old:
-                self._registry.write(txn, _name(camera.number), asdict(camera), self._clock.now_us(), by)
+                self.registry.write(txn, _name(camera.number), asdict(camera), self.clock.now_us(), by)
             return camera
 
-    def _announced(self, txn: WriteTxn, old: Camera, new: Camera, now_us: int, by: str) -> Camera:
-        """`new`, or where it would keep less: `new` with the site and days of `old`, and its own announced."""
-        if (new.site, new.days) == (old.site, old.days):
+    def announced(self, txn: ReadTxn, old: Camera, new: Camera, now_us: int, by: str) -> tuple[Camera, AskedRaise | None]:
+        """`new`, or where it would keep less: `new` with the site and days of `old`, and its own announced; and the raise, where
+        that is needed, that the caller has to put in the same transaction."""
+        said, low = (new.site, new.days), old.lowering
+        if said == (old.site, old.days):
             # A move that was announced is off when it is said to stand elsewhere.
-            is_off = new.lowering is not None and new.stays[-1:] != () and new.stays[-1].site != new.lowering.site
-            return replace(new, lowering=None) if is_off else new
+            is_off = low is not None and new.stays[-1:] != () and new.stays[-1].site != low.site
+            return (replace(new, lowering=None) if is_off else new), None
+        if low is not None and said == (low.site, low.days):
+            # What is announced already takes effect when it was to.
+            return replace(new, site=old.site, days=old.days), None
         (_, had), (_, has) = (
-            kept(camera.days, site_of(txn, self._registry, camera.site), self._retention, now_us) for camera in (old, new)
+            kept(camera.days, site_of(txn, self.registry, camera.site), self.retention, now_us) for camera in (old, new)
         )
         # Of a camera that never was to record there is nothing that anybody could rely on.
         lowered = has < had and old.first_record_us is not None
-        if lowered or has > had:
-            put_raise(
-                txn, self._registry, [new.number], max(had, has), self._retention.time_zone, by=by, at_us=now_us,
-                why=f"camera {new.id}: {had} to {has} days", lowered=lowered,
-            )  # fmt: skip
+        asked = AskedRaise(had, has, lowered) if lowered or has > had else None
         if not lowered:
-            return replace(new, lowering=None)
-        low = CameraLowering(new.site, new.days, now_us + NOTICE_US, by)
-        return replace(new, site=old.site, days=old.days, lowering=low)
-
-    def _check_all(self, txn: ReadTxn, rows: Sequence[NewCamera]) -> None:
-        problems: list[str] = []
-        seen: dict[str, int] = {}
-        codes = self._codes(txn) if any(new.gb_code for new in rows) else {}
-        for at, new in enumerate(rows, 1):
-            try:
-                if new.id in seen:
-                    raise UsageError(f"id {new.id!r} stands in row {seen[new.id]} too")
-                self._check_free(txn, new)
-                if new.gb_code in codes:
-                    raise UsageError(f"camera {codes[new.gb_code]} has the GB code {new.gb_code}")
-            except UsageError as error:
-                problems.append(f"row {at}: {error}")
-            seen.setdefault(new.id, at)
-            if new.gb_code:
-                codes.setdefault(new.gb_code, new.id)
-        if problems:
-            more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
-            raise UsageError(f"nothing was imported: {'; '.join(problems[:20])}{more}")
+            return replace(new, lowering=None), asked
+        later = CameraLowering(new.site, new.days, now_us + NOTICE_US, by)
+        return replace(new, site=old.site, days=old.days, lowering=later), asked
 
     def _check_free(self, txn: ReadTxn, new: NewCamera) -> None:
-        now_us = self._clock.now_us()
-        check_days(new, checked_site(txn, self._registry, new, now_us), self._retention)
+        now_us = self.clock.now_us()
+        check_days(new, checked_site(txn, self.registry, new, now_us), self.retention)
         raw = txn.get(Table.NAMES, new.id.encode())
-        fields = None if raw is None else self._registry.fields(txn, _name(CameraNumber(CAMERA.unpack(raw)[0])))
+        fields = None if raw is None else self.registry.fields(txn, _name(CameraNumber(CAMERA.unpack(raw)[0])))
         if fields is not None and not camera_from(fields).is_removed:
             raise UsageError(f"there is a camera {new.id!r} already")
 
     def _check_code(self, txn: ReadTxn, camera: NewCamera | Camera) -> None:
-        if camera.gb_code and (other := self._codes(txn).get(camera.gb_code)):
+        if camera.gb_code and (other := self.codes(txn).get(camera.gb_code)):
             raise UsageError(f"camera {camera.id}: camera {other} has the GB code {camera.gb_code}")
 
-    def _codes(self, txn: ReadTxn) -> dict[str, str]:
+    def codes(self, txn: ReadTxn) -> dict[str, str]:
         """By GB code, the cameras that are there."""
-        cameras = map(camera_from, self._registry.all_fields(txn, "cameras"))
+        cameras = map(camera_from, self.registry.all_fields(txn, "cameras"))
         return {camera.gb_code: camera.id for camera in cameras if camera.gb_code and not camera.is_removed}
+
+
+def changed(
+    old: Camera, now_us: int, site: str | None = None, days: int | None = None, since_us: int | None = None, **said: Any
+) -> Camera:
+    """The camera as in force with what is said of it; `site` and `days` None where nothing is. Of days alone, where it was said to
+    stand last counts, should that be only announced."""
+    stands = old.at(MAX_US).site if site is None else site
+    return replace(
+        old, **said,
+        site=old.site if (site, days) == (None, None) else stands,
+        days=old.days if days is None else days,
+        stays=old.stays if site is None else moved(old.stays, site, now_us, since_us),
+    )  # fmt: skip
 
 
 def camera_from(fields: Fields) -> Camera:
@@ -393,7 +372,8 @@ def camera_document(number: CameraNumber) -> DocumentName:
 _name = camera_document
 
 
-def _made(new: NewCamera, number: CameraNumber, now_us: int) -> Camera:
+def made(new: NewCamera, number: CameraNumber, now_us: int) -> Camera:
+    """The document of a camera that is new."""
     return Camera(
         number, camera_id(new.id), new.url, new.secret, new.site, new.name, new.transport, new.enabled, now_us,
         gb_code=new.gb_code, interconnect=new.interconnect, approval_ref=new.approval_ref, days=new.days, stays=always(new.site),

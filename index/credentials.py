@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from index.cameras import Camera
-from vault.errors import UsageError
-from vault.secrets import CredentialBox, SplitUrl, has_secret, join_url, redact, split_url
+from vault.errors import Damaged, UsageError
+from vault.secrets import BLANK, CredentialBox, SplitUrl, has_secret, join_url, redact, split_url
 
 MAX_CREDENTIAL_CHARS = 1024
 
 SCHEMES = ("rtsp", "rtsps", "rtp", "rtmp", "rtmps", "http", "https", "file")
 """What a camera's address may begin with. Which source serves which is decided in `ingest.sources`."""
 
+_HOST = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://(\[[^\]/?#]*\]|[^:/?#]*)")
 _PORT = re.compile(r"[a-zA-Z]+://(?:\[[^\]/?#]*\]|[^:/?#]*):[0-9]")
 
 
@@ -39,7 +40,10 @@ def address_of(text: str) -> str:
 
 def seal_url(url: str, box: CredentialBox) -> SealedUrl:
     """For the registry. Raises UsageError, which does not quote the address."""
-    public = redact(split_url(url).url)
+    whole = split_url(url).url
+    if BLANK in whole:
+        raise UsageError(f"what is secret in the address is blanked ({BLANK}); write the address in full")
+    public = redact(whole)
     scheme = public.partition("://")[0].lower()
     if scheme not in SCHEMES:
         raise UsageError(f"cameras are not recorded over {scheme[:20]}; an address begins with one of {', '.join(SCHEMES)}")
@@ -48,9 +52,45 @@ def seal_url(url: str, box: CredentialBox) -> SealedUrl:
     return SealedUrl(public, box.seal(url) if has_secret(url) else None)
 
 
+def readdressed(old: Camera, url: str, credentials: tuple[str, str] | None, box: CredentialBox) -> SealedUrl | None:
+    """What a camera has when this address is said of it, with credentials or without. Those that are stored stay with it while its
+    host is the same; None where they are another host's, and new ones are needed.
+
+    What is blanked in the address that is shown stands for what it is. The same as before is the same sealed text. Raises UsageError,
+    which quotes nothing; Damaged where the stored credentials are needed and do not open.
+    """
+    split = split_url(address_of(url))
+    said = split if credentials is None else SplitUrl(split.url, *credentials)
+    is_bare = said.user is None and said.password is None
+    if is_bare and said.url == old.url:
+        return SealedUrl(old.url, old.secret)
+    try:
+        had: SplitUrl | None = camera_url(old, box)
+    except Damaged:
+        if is_bare:
+            raise
+        had = None
+    if had is not None:
+        if said.url == old.url:
+            said = said._replace(url=had.url)
+        if is_bare and _host(said.url) == _host(old.url):
+            said = said._replace(user=had.user, password=had.password)
+        elif is_bare and (had.user, had.password) != (None, None):
+            return None
+        if said == had:
+            return SealedUrl(old.url, old.secret)
+    return seal_url(join_url(*said), box)
+
+
 def camera_url(camera: Camera, box: CredentialBox) -> SplitUrl:
     """The real address to connect to, with its credentials apart. Raises Damaged when the key does not open it."""
     return split_url(camera.url if camera.secret is None else box.open(camera.secret))
+
+
+def _host(url: str) -> str:
+    """Without its port: a camera that answers on another one, or by TLS, is the same camera."""
+    found = _HOST.match(url)
+    return "" if found is None else found[1].lower()
 
 
 def parse_credentials(text: str) -> tuple[str, str]:

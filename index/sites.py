@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any, Final
 
+from index.batch import Outcome, outcome
 from index.environment import ReadTxn, WriteTxn
 from index.minima import NOTICE_US, put_raise
 from index.registry import DocumentName, Fields, Registry
@@ -50,6 +51,10 @@ class Lowering:
     retain_days: int
     from_us: int
     by: str
+
+    @property
+    def said(self) -> tuple[str, str, int]:
+        return self.category, self.site_class, self.retain_days
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,22 +179,26 @@ class Sites:
             self._registry.write(txn, site_document(site_id), asdict(site), now_us, by)
         return site
 
-    def import_sites(self, sites: Sequence[Site], by: str = "") -> tuple[int, int]:
-        """Add or set them; how many were added and how many set. Raises UsageError, and then none was.
+    def import_sites(self, sites: Sequence[Site], by: str = "", *, dry_run: bool = False) -> list[Outcome]:
+        """Add or set them; what became of each. `dry_run`: change nothing. Raises UsageError, and then none was.
 
         At most 500 in one transaction; an import that is cut short between two may be repeated, and comes out the same.
         """
         if len(sites) > MAX_IMPORT:
             raise UsageError(f"{len(sites)} sites in one import; at most {MAX_IMPORT}, so split it")
         sites, now_us = [checked(site) for site in sites], self._clock.now_us()
-        known = 0
+        outcomes: list[Outcome] = []
         for first in range(0, len(sites), TOGETHER):
-            with self._env.write("import sites") as txn:
-                for site in sites[first : first + TOGETHER]:
-                    old = site_of(txn, self._registry, site.id)
-                    known += old is not None
-                    self._put(txn, old, site, now_us, by)
-        return len(sites) - known, known
+            # What is left as it is takes no lock that recording waits for.
+            with self._env.read() as txn:
+                some = [(site, self._outcome(txn, site, now_us, by)) for site in sites[first : first + TOGETHER]]
+            outcomes += [found for _, found in some]
+            if dry_run or all(found is Outcome.LEFT for _, found in some):
+                continue
+            with self._env.write("import sites") as writing:
+                for site, _ in some:
+                    self._put(writing, site_of(writing, self._registry, site.id), site, now_us, by)
+        return outcomes
 
     def get(self, site_id: str) -> Site:
         """Raises NotFound."""
@@ -208,9 +217,13 @@ class Sites:
             raise NotFound(f"there is no site {site_id[:80]!r}")
         return site
 
+    def _outcome(self, txn: ReadTxn, site: Site, now_us: int, by: str) -> Outcome:
+        old = site_of(txn, self._registry, site.id)
+        return outcome(old and old.at(now_us), site if old is None else self._announced(old.at(now_us), site, now_us, by))
+
     def _put(self, txn: WriteTxn, old: Site | None, site: Site, now_us: int, by: str) -> Site:
         new = site if old is None else self._announced(old.at(now_us), site, now_us, by)
-        if new == old:
+        if old is not None and new == old.at(now_us):
             return new
         self._registry.write(txn, site_document(site.id), asdict(new), now_us, by)
         if old is not None:
@@ -222,6 +235,9 @@ class Sites:
         said = (new.category, new.site_class, new.retain_days)
         if said == (old.category, old.site_class, old.retain_days):
             return replace(new, lowering=old.lowering)
+        if old.lowering is not None and said == (low := old.lowering).said:
+            # What is announced already takes effect when it was to.
+            return replace(new, category=old.category, site_class=old.site_class, retain_days=old.retain_days, lowering=low)
         if new.days(self._retention) >= old.days(self._retention):
             return replace(new, lowering=None)
         low = Lowering(*said, now_us + NOTICE_US, by)

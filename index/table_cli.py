@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 from index.camera_cli import DEFAULT_SITE, sealed
 from index.console import open_session, raise_rows
-from vault.console import Session, by_option, counted, options, pass_session, plain, write_output
-from vault.errors import ConfigError, UsageError
+from vault.console import Session, by_option, counted, json_option, options, pass_session, plain, print_json, write_output
+from vault.errors import ConfigError, StreamvaultError, UsageError
 
 if TYPE_CHECKING:
+    from index.batch import Outcome
     from index.camera_table import CameraLine
-    from index.cameras import Camera
+    from index.cameras import Camera, NewCamera
     from index.csv_table import Problem
     from vault.secrets import CredentialBox
 
+_OPTIONAL = ("name", "transport", "gb_code", "interconnect", "approval_ref", "days")
+"""Columns that a file need not have, called as the camera's fields."""
+
+_T = TypeVar("_T")
+_LineT = TypeVar("_LineT", bound="Line")
+
 import_options = options(
     click.argument("file", type=click.Path(path_type=Path, dir_okay=False)),
-    click.option("--dry-run", is_flag=True, help="Check the file and change nothing."),
+    click.option("--dry-run", is_flag=True, help="Check the file, say what would become of its rows, and change nothing."),
+    json_option,
     by_option,
 )
 export_options = options(
@@ -36,54 +45,29 @@ export_options = options(
 @click.command("import")
 @import_options
 @pass_session
-def import_cameras(session: Session, file: Path, dry_run: bool, by: str) -> None:
-    """Add all cameras of a CSV file, or none when one row of it is wrong.
+def import_cameras(session: Session, file: Path, dry_run: bool, as_json: bool, by: str) -> None:
+    """Add the cameras of a CSV file, and change those that are there already: all of them, or none when one row is wrong.
 
-    The first line names the columns: id and url, and if wanted site, name, transport, user, password, gb_code, interconnect,
-    approval_ref, days, record. The text is UTF-8 or GB 18030. Problems are listed with their row, counted as a spreadsheet counts.
+    The first line names the columns: id and url, and if wanted any that `camera export` writes. What a file has no column for stays
+    as it is, and so do numbers, footage, the site where a row names none, and the credentials of a camera whose row has none, while
+    its address is at the same host. A camera that is as its row says is left. A new site means from now on; `camera set --since`
+    tells an earlier time. The text is UTF-8 or GB 18030. A file may hold 20,000 cameras; of a large one that is cut short, by a
+    power cut perhaps, a part may be there: import it again.
     """
-    from index.camera_checks import transport_problem
+    from index.camera_import import import_cameras as put
     from index.camera_table import read_table
-    from index.cameras import NewCamera
-    from index.csv_table import Problem
 
     lines, problems = read_table(bytes_of(file))
     with open_session(session) as node:
         box = node.folder.credentials()
-        there = node.cameras.list()
-        taken, codes = {item.id for item in there}, {item.gb_code for item in there if item.gb_code}
         node.sites.ensure_default()
-        sites = {site.id: site.at(session.now_us) for site in node.sites.list()}
-        rows = []
-        for line in lines:
-            if line.id in taken:
-                problems.append(Problem(line.row, "there is a camera of this id already"))
-            at_site = sites.get(line.site or DEFAULT_SITE)
-            if at_site is None:
-                problems.append(Problem(line.row, f"there is no such site; known are {', '.join(sorted(sites)[:10])}"))
-            elif 0 < line.days < (least := at_site.days(node.config.retention)):
-                problems.append(Problem(line.row, f"days: its site is {at_site.demand}, kept for at least {least} days"))
-            if line.gb_code in codes:
-                problems.append(Problem(line.row, "another camera has this GB code"))
-            codes.update([line.gb_code] if line.gb_code else [])
-            credentials = (line.user, line.password or "") if line.user is not None else None
-            try:
-                url, secret = sealed(line.url, credentials, box)
-            except UsageError as error:
-                problems.append(Problem(line.row, str(error)))
-                continue
-            if unusable := transport_problem(url, line.transport):
-                problems.append(Problem(line.row, unusable))
-            rows.append(
-                NewCamera(
-                    line.id, url, secret, line.site or DEFAULT_SITE, line.name, line.transport, line.record, line.gb_code,
-                    line.interconnect, line.approval_ref, line.days,
-                )
-            )  # fmt: skip
-        refuse_problems(file, problems)
-        if not dry_run:
-            node.cameras.import_rows(rows, by)
-    click.echo(f"{counted(len(rows), 'camera')} {'would be added' if dry_run else 'added'}")
+        known = {str(item.id): item.at(session.now_us) for item in node.cameras.list()}
+        imported = take(
+            file, lines, problems, lambda line: _camera_of(line, known.get(line.id), box),
+            lambda items, dry: put(node.cameras, items, by, dry_run=dry).outcomes, dry_run,
+        )  # fmt: skip
+        raise_rows(session, node)
+    tell_import("camera", imported, dry_run, as_json)
 
 
 @click.command("export")
@@ -115,32 +99,24 @@ def export_cameras(session: Session, output: Path, force: bool, with_secrets: bo
 @click.command("import")
 @import_options
 @pass_session
-def import_sites(session: Session, file: Path, dry_run: bool, by: str) -> None:
-    """Add the sites of a CSV file, and set those that are there already: all of them, or none when one row is wrong.
+def import_sites(session: Session, file: Path, dry_run: bool, as_json: bool, by: str) -> None:
+    """Add the sites of a CSV file, and change those that are there already: all of them, or none when one row is wrong.
 
     The first line names the columns: id and category, and if wanted any that `site export` writes. What a file has no column for
     stays as it is. Longer keeping holds at once, shorter keeping is announced. The text is UTF-8 or GB 18030. A file may hold
     20,000 sites; of a large one that is cut short, by a power cut perhaps, a part may be there: import it again.
     """
-    from index.csv_table import Problem
     from index.site_table import read_table
 
     lines, problems = read_table(bytes_of(file))
     with open_session(session) as node:
         known = {item.id: item.at(session.now_us) for item in node.sites.list()}
-        sites = []
-        for line in lines:
-            try:
-                sites.append(line.site(known.get(line.id)))
-            except UsageError as error:
-                problems.append(Problem(line.row, str(error)))
-        refuse_problems(file, problems)
-        again = sum(item.id in known for item in sites)
-        if not dry_run:
-            node.sites.import_sites(sites, by)
-            raise_rows(session, node)
-    would = "would be " if dry_run else ""
-    click.echo(f"{counted(len(sites) - again, 'site')} {would}added, {again:,} {would}set")
+        imported = take(
+            file, lines, problems, lambda line: line.site(known.get(line.id)),
+            lambda items, dry: node.sites.import_sites(items, by, dry_run=dry), dry_run,
+        )  # fmt: skip
+        raise_rows(session, node)
+    tell_import("site", imported, dry_run, as_json)
 
 
 @click.command("export")
@@ -153,6 +129,34 @@ def export_sites(session: Session, output: Path, force: bool) -> None:
     with open_session(session) as node:
         sites = [item.at(session.now_us) for item in node.sites.list()]
     write_lines(output, write_table(sites), force, len(sites), "site")
+
+
+def _camera_of(line: CameraLine, old: Camera | None, box: CredentialBox) -> NewCamera:
+    """The camera as the row says; what the file has no column for stays as it is. Raises UsageError, Damaged."""
+    from index.cameras import NewCamera
+    from index.credentials import readdressed
+
+    credentials = (line.user, line.password or "") if line.user is not None else None
+    if old is None:
+        url, secret = sealed(line.url, credentials, box)
+    else:
+        made = readdressed(old, line.url, credentials, box)
+        if made is None:
+            raise UsageError(
+                "the camera is at another host now, and its stored credentials were for the old one: give user and password"
+            )
+        url, secret = made.url, made.secret
+    new = NewCamera(
+        line.id, url, secret, line.site or DEFAULT_SITE, line.name, line.transport, line.record, line.gb_code, line.interconnect,
+        line.approval_ref, line.days,
+    )  # fmt: skip
+    if old is None:
+        return new
+    unsaid = {name for name in _OPTIONAL if name not in line.said}
+    kept: dict[str, Any] = {name: getattr(old, name) for name in unsaid}
+    return replace(
+        new, site=line.site or old.site, enabled=line.record if "record" in line.said else old.enabled, **kept
+    )  # fmt: skip
 
 
 def _camera_line(item: Camera, box: CredentialBox | None) -> CameraLine:
@@ -181,6 +185,62 @@ def bytes_of(file: Path) -> bytes:
         raise UsageError(f"{file}: no such file") from None
     except OSError as error:
         raise store_error(f"reading {file}", error) from error
+
+
+class Line(Protocol):
+    """What a reader of files makes of a row."""
+
+    @property
+    def row(self) -> int: ...
+
+    @property
+    def id(self) -> str: ...
+
+
+Imported = Sequence[tuple["Line", "Outcome"]]
+
+
+def take(
+    file: Path,
+    lines: Sequence[_LineT],
+    problems: list[Problem],
+    made: Callable[[_LineT], _T],
+    put: Callable[[Sequence[_T], bool], Sequence[Outcome]],
+    dry_run: bool,
+) -> Imported:
+    """What `put` does with what `made` makes of the lines. Raises ConfigError after telling every problem with its row."""
+    from index.batch import Rejected
+    from index.csv_table import Problem
+
+    taken, items = [], []
+    for line in lines:
+        try:
+            items.append(made(line))
+            taken.append(line)
+        except StreamvaultError as error:
+            problems.append(Problem(line.row, str(error)))
+    outcomes: Sequence[Outcome] = ()
+    try:
+        # With a problem known already the others are looked for all the same, and nothing is changed.
+        outcomes = put(items, dry_run or bool(problems))
+    except Rejected as rejected:
+        problems += [Problem(taken[at].row, text) for at, text in rejected.problems]
+    refuse_problems(file, problems)
+    return list(zip(taken, outcomes, strict=True))
+
+
+def tell_import(noun: str, imported: Imported, dry_run: bool, as_json: bool) -> None:
+    """How many rows became what, or would; as JSON each of them."""
+    from index.batch import Outcome
+
+    counts = {str(outcome): sum(found is outcome for _, found in imported) for outcome in Outcome}
+    if as_json:
+        rows = [{"row": line.row, "id": line.id, "outcome": outcome} for line, outcome in imported]
+        print_json({"dry_run": dry_run, **counts, "rows": rows})
+        return
+    would = "would be " if dry_run else ""
+    added, changed, left = counts.values()
+    click.echo(f"{counted(added, noun)} {would}added, {changed:,} {would}changed, {left:,} left as they are")
 
 
 def refuse_problems(file: Path, problems: Iterable[Problem]) -> None:

@@ -26,6 +26,8 @@ MAX_WHY_CHARS: Final = 1_000
 MAX_BY_CHARS: Final = 200
 MAX_CAMERAS: Final = 1_000
 MAX_SITES: Final = 200
+MAX_IMPORT: Final = 1_000
+"""In one transaction, in which each document is synced."""
 
 _T = TypeVar("_T", str, CameraNumber)
 _ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Final
 
 from access.people.admins import is_enabled_admin
-from access.people.batch import checked_all
-from access.people.checked import MAX_WHY_CHARS, checked_application, checked_grant, person
+from access.people.checked import MAX_IMPORT, MAX_WHY_CHARS, checked_application, checked_grant, person
 from access.people.documents import APPLICATIONS, GRANTS, named, to_fields
 from access.people.model import Act, Application, UnitGrant
 from access.people.people import People, present
 from access.people.units import unit_of
+from index.batch import Outcome, checked_all
 from index.cameras import camera_document
 from index.environment import ReadTxn, WriteTxn
 from index.registry import counter, lift_number, set_counter
@@ -144,8 +144,8 @@ class Permits:
             self._write(txn, GRANTS, new, act)
         return new
 
-    def import_grants(self, grants: Sequence[UnitGrant], by: str = "", *, dry_run: bool = False) -> tuple[int, int]:
-        """Give all of them or none; how many are new, and how many are there already, word for word. Number 0 takes the next.
+    def import_grants(self, grants: Sequence[UnitGrant], by: str = "", *, dry_run: bool = False) -> list[Outcome]:
+        """Give all of them or none; what became of each. One that is there already, word for word, is left. Number 0 takes the next.
 
         `dry_run`: check them, and give none. Raises Rejected, UsageError.
         """
@@ -166,11 +166,12 @@ class Permits:
                 self._check_scope(txn, new)
                 return new
 
-            news = [grant for grant in checked_all(grants, checked, "grants") if grant.given is act]
+            told = checked_all(grants, checked, "grants", MAX_IMPORT)
+            news = [grant for grant in told if grant.given is act]
             # Those that say their number first, or one without would take it.
             for new in sorted(news, key=lambda grant: not grant.number) if not dry_run else ():
                 self._give(txn, new)
-        return len(news), len(grants) - len(news)
+        return [Outcome.ADDED if grant.given is act else Outcome.LEFT for grant in told]
 
     def _give(self, txn: WriteTxn, grant: UnitGrant) -> UnitGrant:
         """The next number, or the one that a file named and no grant has."""

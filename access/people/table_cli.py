@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from access.people.console import open_desk
-from index.table_cli import bytes_of, export_options, import_options, refuse_problems, write_lines
-from vault.console import Session, counted, pass_session
-from vault.errors import StreamvaultError
-
-if TYPE_CHECKING:
-    from access.people.tables import Line
-    from index.csv_table import Problem
-
-_T = TypeVar("_T")
+from index.table_cli import bytes_of, export_options, import_options, take, tell_import, write_lines
+from vault.console import Session, pass_session
 
 
 @click.command("import")
 @import_options
 @pass_session
-def import_units(session: Session, file: Path, dry_run: bool, by: str) -> None:
-    """Add the units of a CSV file, and set those that are there already: all of them, or none when one row is wrong.
+def import_units(session: Session, file: Path, dry_run: bool, as_json: bool, by: str) -> None:
+    """Add the units of a CSV file, and change those that are there already: all of them, or none when one row is wrong.
 
     The first line names the columns: id, and any that `unit export` writes. What a file has no column for stays as it is; terminals
     have a file of their own. The text is UTF-8 or GB 18030.
@@ -36,11 +27,11 @@ def import_units(session: Session, file: Path, dry_run: bool, by: str) -> None:
     with open_desk(session) as desk:
         known = {unit.id: unit for unit in desk.people.units()}
         units = Units(desk.people)
-        new, old = _take(
+        imported = take(
             file, lines, problems, lambda line: unit_of_line(line, known.get(line.id), desk.names),
             lambda items, dry: units.import_units(items, by, dry_run=dry), dry_run,
         )  # fmt: skip
-    _say("unit", new, old, "set", dry_run)
+    tell_import("unit", imported, dry_run, as_json)
 
 
 @click.command("export")
@@ -59,8 +50,8 @@ def export_units(session: Session, output: Path, force: bool) -> None:
 @click.command("import")
 @import_options
 @pass_session
-def import_terminals(session: Session, file: Path, dry_run: bool, by: str) -> None:
-    """Declare the terminals of a CSV file, and set those that are declared: all of them, or none when one row is wrong.
+def import_terminals(session: Session, file: Path, dry_run: bool, as_json: bool, by: str) -> None:
+    """Declare the terminals of a CSV file, and change those that are declared: all of them, or none when one row is wrong.
 
     The first line names the columns: unit, address, place, person. None is taken back. The text is UTF-8 or GB 18030.
     """
@@ -70,10 +61,10 @@ def import_terminals(session: Session, file: Path, dry_run: bool, by: str) -> No
     lines, problems = read_terminals(bytes_of(file))
     with open_desk(session) as desk:
         units = Units(desk.people)
-        new, old = _take(
+        imported = take(
             file, lines, problems, terminal_of_line, lambda items, dry: units.put_terminals(items, by, dry_run=dry), dry_run
         )  # fmt: skip
-    _say("terminal", new, old, "set", dry_run)
+    tell_import("terminal", imported, dry_run, as_json)
 
 
 @click.command("export")
@@ -91,8 +82,8 @@ def export_terminals(session: Session, output: Path, force: bool) -> None:
 @click.command("import")
 @import_options
 @pass_session
-def import_users(session: Session, file: Path, dry_run: bool, by: str) -> None:
-    """Add the users of a CSV file, and set those that are there already: all of them, or none when one row is wrong.
+def import_users(session: Session, file: Path, dry_run: bool, as_json: bool, by: str) -> None:
+    """Add the users of a CSV file, and change those that are there already: all of them, or none when one row is wrong.
 
     The first line names the columns: id and role, and any that `user export` writes. Who is new has no password until
     `user password`; who is there keeps theirs. The text is UTF-8 or GB 18030.
@@ -104,11 +95,11 @@ def import_users(session: Session, file: Path, dry_run: bool, by: str) -> None:
     with open_desk(session) as desk:
         known = {user.id: user for user in desk.people.users()}
         users = Users(desk.people)
-        new, old = _take(
+        imported = take(
             file, lines, problems, lambda line: user_of_line(line, known.get(line.id)),
             lambda items, dry: users.import_users(items, by, dry_run=dry), dry_run,
         )  # fmt: skip
-    _say("user", new, old, "set", dry_run)
+    tell_import("user", imported, dry_run, as_json)
 
 
 @click.command("export")
@@ -126,7 +117,7 @@ def export_users(session: Session, output: Path, force: bool) -> None:
 @click.command("import")
 @import_options
 @pass_session
-def import_grants(session: Session, file: Path, dry_run: bool, by: str) -> None:
+def import_grants(session: Session, file: Path, dry_run: bool, as_json: bool, by: str) -> None:
     """Give the grants of a CSV file: all of them, or none when one row is wrong.
 
     The first line names the columns: id, unit and actions, and any that `grant export` writes. A row without an id is a new grant;
@@ -139,11 +130,11 @@ def import_grants(session: Session, file: Path, dry_run: bool, by: str) -> None:
     lines, problems = read_grants(bytes_of(file))
     with open_desk(session) as desk:
         permits = Permits(desk.people)
-        new, old = _take(
+        imported = take(
             file, lines, problems, lambda line: grant_of_line(line, desk.names),
             lambda items, dry: permits.import_grants(items, by, dry_run=dry), dry_run,
         )  # fmt: skip
-    _say("grant", new, old, "there already", dry_run)
+    tell_import("grant", imported, dry_run, as_json)
 
 
 @click.command("export")
@@ -157,37 +148,3 @@ def export_grants(session: Session, output: Path, force: bool) -> None:
         grants = [grant for grant in desk.people.grants() if grant.revoked is None]
         data = write_grants(grants, desk.names)
     write_lines(output, data, force, len(grants), "grant")
-
-
-def _take(
-    file: Path,
-    lines: Sequence[Line],
-    problems: list[Problem],
-    made: Callable[[Line], _T],
-    put: Callable[[Sequence[_T], bool], tuple[int, int]],
-    dry_run: bool,
-) -> tuple[int, int]:
-    """What `put` says of what `made` makes of the lines. Raises ConfigError after telling every problem with its row."""
-    from access.people.batch import Rejected
-    from index.csv_table import Problem
-
-    rows, items = [], []
-    for line in lines:
-        try:
-            items.append(made(line))
-            rows.append(line.row)
-        except StreamvaultError as error:
-            problems.append(Problem(line.row, str(error)))
-    counts = (0, 0)
-    try:
-        # With a problem known already the others are looked for all the same, and nothing is changed.
-        counts = put(items, dry_run or bool(problems))
-    except Rejected as rejected:
-        problems += [Problem(rows[at], text) for at, text in rejected.problems]
-    refuse_problems(file, problems)
-    return counts
-
-
-def _say(noun: str, new: int, old: int, what: str, dry_run: bool) -> None:
-    would = "would be " if dry_run else ""
-    click.echo(f"{counted(new, noun)} {would}added, {old:,} {would if what == 'set' else ''}{what}")

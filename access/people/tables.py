@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Final
 
-from access.people.batch import MAX_IMPORT
+from access.people.checked import MAX_IMPORT
 from access.people.model import Act, Role, Terminal, Unit, UnitGrant, User
 from index.csv_table import Problem, read_rows, write_rows
 from vault.days import begin_text, begin_us, end_text, end_us, interval
@@ -49,7 +49,8 @@ class Line:
 
     @property
     def id(self) -> str:
-        return self.cells["id"]
+        """Of a terminal its unit's and its address; empty of a grant without a number yet."""
+        return self.cells["id"] if "id" in self.cells else f"{self.cells['unit']} {self.cells['address']}"
 
 
 def read_units(data: bytes) -> tuple[list[Line], list[Problem]]:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from access.people.admins import keep_an_administrator
-from access.people.batch import checked_all
-from access.people.checked import checked_terminal, checked_unit, person
+from access.people.checked import MAX_IMPORT, checked_terminal, checked_unit, person
 from access.people.documents import GRANTS, UNITS, USERS, fitting, grant_from, named, to_fields, user_from
 from access.people.model import Terminal, Unit
 from access.people.people import Ids, People, present
+from index.batch import Outcome, checked_all, outcome
 from index.cameras import camera_document, camera_from
 from index.environment import ReadTxn, WriteTxn
 from vault.errors import NotFound, Refused, UsageError
@@ -60,8 +60,8 @@ class Units:
             self._write(txn, old, gone, by)
         return gone
 
-    def import_units(self, units: Sequence[Unit], by: str = "", *, dry_run: bool = False) -> tuple[int, int]:
-        """Add or set all of them or none; how many are new and how many were there, which keep their terminals.
+    def import_units(self, units: Sequence[Unit], by: str = "", *, dry_run: bool = False) -> list[Outcome]:
+        """Add or set all of them or none; what became of each. Those that were there keep their terminals.
 
         `dry_run`: check them, and change nothing. Raises Rejected, UsageError; Refused where no administrator would be left.
         """
@@ -73,35 +73,31 @@ class Units:
                 old = olds[unit.id]
                 return self._checked(txn, old, unit if old is None else replace(unit, terminals=old.terminals), ids)
 
-            news = checked_all(units, checked, "units")
+            news = checked_all(units, checked, "units", MAX_IMPORT)
             keep_an_administrator(self._people, txn, units=news)
             if not dry_run:
                 for new in news:
                     self._write(txn, olds[new.id], new, by)
-        known = sum(olds[unit.id] is not None for unit in units)
-        return len(units) - known, known
+        return [outcome(olds[new.id], new) for new in news]
 
-    def put_terminals(
-        self, terminals: Sequence[tuple[str, Terminal]], by: str = "", *, dry_run: bool = False
-    ) -> tuple[int, int]:
-        """Declare terminals, each with its unit's id; one whose address the unit declared is set. How many are new and how many
-        were there. All of them or none. `dry_run`: check them, and change nothing. Raises Rejected, UsageError."""
+    def put_terminals(self, terminals: Sequence[tuple[str, Terminal]], by: str = "", *, dry_run: bool = False) -> list[Outcome]:
+        """Declare terminals, each with its unit's id; one whose address the unit declared is set. All of them or none; what became
+        of each. `dry_run`: check them, and change nothing. Raises Rejected, UsageError."""
         with self._env.write("put terminals") as txn:
             units: dict[str, Unit] = {}
             declared: dict[str, dict[str, Terminal]] = {}
-            known = 0
 
-            def checked(item: tuple[str, Terminal]) -> None:
-                nonlocal known
+            def checked(item: tuple[str, Terminal]) -> Outcome:
                 unit_id, terminal = item
                 if unit_id not in units:
                     units[unit_id] = present(self._people.find_unit(txn, unit_id), f"unit {unit_id[:80]!r}")
                     declared[unit_id] = {old.address: old for old in units[unit_id].terminals}
                 told = checked_terminal(f"unit {unit_id}", terminal)
-                known += told.address in declared[unit_id]
+                old = declared[unit_id].get(told.address)
                 declared[unit_id][told.address] = told
+                return outcome(old, told)
 
-            checked_all(terminals, checked, "terminals")
+            outcomes = checked_all(terminals, checked, "terminals", MAX_IMPORT)
             news = [
                 self._checked(txn, units[unit_id], replace(units[unit_id], terminals=tuple(found.values())))
                 for unit_id, found in declared.items()
@@ -109,7 +105,7 @@ class Units:
             if not dry_run:
                 for new in news:
                     self._write(txn, units[new.id], new, by)
-        return len(terminals) - known, known
+        return outcomes
 
     def put_terminal(self, unit_id: str, terminal: Terminal, by: str = "") -> bool:
         """Declare one, or set the one of this address; whether there was one. Raises NotFound, UsageError, Refusal."""

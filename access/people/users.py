@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from access.people.admins import keep_an_administrator
 from access.people.attempts import forget
-from access.people.batch import checked_all
-from access.people.checked import checked_user, person
+from access.people.checked import MAX_IMPORT, checked_user, person
 from access.people.documents import TOKENS, USERS, named, to_fields, token_from
 from access.people.model import Act, User
 from access.people.passwords import checked_password, hash_password
 from access.people.people import Ids, People, present
 from access.people.units import unit_of
+from index.batch import Outcome, checked_all, outcome
 from index.environment import ReadTxn, WriteTxn
 from vault.errors import UsageError
 
@@ -83,8 +83,8 @@ class Users:
                     )
         return gone
 
-    def import_users(self, users: Sequence[User], by: str = "", *, dry_run: bool = False) -> tuple[int, int]:
-        """Add or set all of them or none; how many are new, without a password, and how many were there, who keep theirs.
+    def import_users(self, users: Sequence[User], by: str = "", *, dry_run: bool = False) -> list[Outcome]:
+        """Add or set all of them or none; what became of each. Who is new has no password, who was there keeps theirs.
 
         `dry_run`: check them, and change nothing. Raises Rejected, UsageError; Refused where no administrator would be left.
         """
@@ -97,13 +97,13 @@ class Users:
                     txn, olds[user.id], _with_password_of(user, olds[user.id] or User(user.id, user.role)), ids
                 ),
                 "users",
+                MAX_IMPORT,
             )
             keep_an_administrator(self._people, txn, users=news)
             if not dry_run:
                 for new in news:
                     self._write(txn, olds[new.id], new, by)
-        known = sum(olds[user.id] is not None for user in users)
-        return len(users) - known, known
+        return [outcome(olds[new.id], new) for new in news]
 
     def _put(self, txn: WriteTxn, old: User | None, user: User, by: str) -> User:
         new = self._checked(txn, old, user, Ids(txn, self._people.registry, USERS) if old is None else None)

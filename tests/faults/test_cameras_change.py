@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from index.camera_import import import_cameras
 from index.cameras import NewCamera
 from tests.support.node import TestNode, end, epoch_of, wait_until
 
@@ -78,7 +79,7 @@ def test_hundreds_of_cameras_that_are_not_there_do_not_disturb_the_others(node: 
                 NewCamera(f"gone-{number}", f"rtsp://127.0.0.1:{port if number % 2 else 1}/cam/{number}")
                 for number in range(500)
             ]
-            numbers = [camera.number for camera in opened.cameras.import_rows(rows)]
+            numbers = [camera.number for camera in import_cameras(opened.cameras, rows).cameras]
         node.start()
         node.wait_recording(60)
         wait_until(lambda: len(node.status()) == 503, 30, "a status of all")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from index.batch import Rejected
+from index.camera_import import import_cameras
 from index.cameras import Camera, NewCamera
 from index.registry import decode, parse_object_key
 from index.sites import Site
@@ -104,11 +106,17 @@ def test_set_changes_only_what_it_names(vault: Vault) -> None:
 
 def test_an_import_is_all_or_nothing_and_names_every_bad_row(vault: Vault) -> None:
     add(vault)
-    rows = [NewCamera("a", URL), NewCamera("cam-1", URL), NewCamera("a", URL), NewCamera("b", URL, site="nowhere")]
-    with pytest.raises(UsageError, match=r"(?s)row 2: .*already.*row 3: .*row 1 too.*row 4: .*nowhere"):
-        vault.cameras.import_rows(rows)
-    assert [camera.id for camera in vault.cameras.list()] == ["cam-1"]
-    cameras = vault.cameras.import_rows([NewCamera("a", URL), NewCamera("b", URL)])
+    rows = [
+        NewCamera("a", URL),
+        NewCamera("cam-1", URL, name="gate"),
+        NewCamera("a", URL),
+        NewCamera("b", URL, site="nowhere"),
+        NewCamera("c", URL, transport="quic"),
+    ]
+    with pytest.raises(Rejected, match=r"number 3: .*another row too.*number 4: .*no such site.*number 5: .*transport"):
+        import_cameras(vault.cameras, rows)
+    assert [(camera.id, camera.name) for camera in vault.cameras.list()] == [("cam-1", "")]
+    cameras = import_cameras(vault.cameras, [NewCamera("a", URL), NewCamera("b", URL)]).cameras
     assert [vault.cameras.get(id_) for id_ in "ab"] == cameras
     assert len({camera.number for camera in vault.cameras.list()}) == 3
 
@@ -124,7 +132,7 @@ def test_an_import_whose_objects_cannot_be_written_leaves_nothing(vault: Vault, 
 
     monkeypatch.setattr(vault.registry._waiting, "put_bytes", full_after_one)
     with pytest.raises(StoreError):
-        vault.cameras.import_rows([NewCamera("a", URL), NewCamera("b", URL)])
+        import_cameras(vault.cameras, [NewCamera("a", URL), NewCamera("b", URL)])
     monkeypatch.undo()
     assert vault.cameras.list() == []
     assert list(vault.registry._waiting.list("registry/")) == []

@@ -145,13 +145,13 @@ def test_a_camera_that_was_removed_is_listed_only_on_request(run: Run, capsys: p
 
 def test_an_import_is_all_or_nothing(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "cameras.csv"
-    assert run("camera", "add", "cam-1", "rtsp://192.0.2.1/s") == 0
+    assert run("camera", "add", "cam-1", "rtsp://u:p@192.0.2.1/s") == 0
     file.write_text(
         f"id,url,site\ncam-2,rtsp://u:{SECRET}@192.0.2.2/s,\ncam-1,rtsp://192.0.2.3/s,\ncam-3,rtsp://h/,nowhere\ncam-4,ftp://h/,\n"
     )
     assert run("camera", "import", str(file)) == 2
     err = capsys.readouterr().err
-    assert "row 3: there is a camera of this id already" in err
+    assert "row 3: the camera is at another host now" in err
     assert "row 4: there is no such site" in err
     assert "row 5: cameras are not recorded over ftp" in err
     assert "3 problems; nothing was imported" in err

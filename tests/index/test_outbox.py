@@ -12,6 +12,7 @@ from unittest import mock
 
 import pytest
 
+from index.camera_import import import_cameras
 from index.cameras import Cameras, NewCamera
 from index.environment import Environment, Table
 from index.ledger_anchor import anchor
@@ -136,7 +137,7 @@ def test_every_registry_change_says_what_changed_and_never_a_secret(
     cameras.add(NewCamera("gate", "rtsp://192.0.2.1/a", secret="sealed-token-1"))
     clock.advance(7)
     cameras.set("gate", secret="sealed-token-2", name="北门")
-    cameras.import_rows([NewCamera("yard", "rtsp://192.0.2.2/?token=***")])
+    import_cameras(cameras, [NewCamera("yard", "rtsp://192.0.2.2/?token=***")])
     cameras.remove("gate")
     Outbox(environment, ledger).drain()
     made, added, changed, imported, removed = ledger.entries()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from index.batch import Outcome
+from index.camera_import import import_cameras
 from index.cameras import Camera, Cameras, NewCamera, camera_from
 from index.minima import NOTICE_US, raises_of
 from index.registry import decode, encode
@@ -211,11 +213,11 @@ def test_many_sites_are_imported_all_or_none(vault: Vault) -> None:
     with pytest.raises(UsageError):
         vault.sites.import_sites([KEY, replace(KEY, id="other gate")])
     assert vault.sites.get("gate").site_class == "general"
-    assert vault.sites.import_sites([KEY, replace(KEY, id="yard")], by="Li") == (1, 1)
+    assert vault.sites.import_sites([KEY, replace(KEY, id="yard")], by="Li") == [Outcome.CHANGED, Outcome.ADDED]
     assert raises(vault) == [90]
     assert [site.id for site in vault.sites.list()] == ["default", "gate", "yard"]
     changes = vault.registry.changes()
-    assert vault.sites.import_sites([KEY], by="Li") == (0, 1)
+    assert vault.sites.import_sites([KEY], by="Li") == [Outcome.LEFT]
     assert vault.registry.changes() == changes, "what is as it was makes no entry in the ledger"
 
 
@@ -224,8 +226,10 @@ def test_a_long_import_is_put_in_pieces_and_checked_as_a_whole(vault: Vault) -> 
     with pytest.raises(UsageError):
         vault.sites.import_sites([*sites, replace(KEY, id="other gate")])
     assert [site.id for site in vault.sites.list()] == ["default"]
-    assert vault.sites.import_sites(sites) == (TOGETHER + 3, 0)
-    assert vault.sites.import_sites(sites) == (0, TOGETHER + 3), "it may be repeated"
+    assert vault.sites.import_sites(sites, dry_run=True) == [Outcome.ADDED] * (TOGETHER + 3)
+    assert [site.id for site in vault.sites.list()] == ["default"]
+    assert vault.sites.import_sites(sites) == [Outcome.ADDED] * (TOGETHER + 3)
+    assert vault.sites.import_sites(sites) == [Outcome.LEFT] * (TOGETHER + 3), "it may be repeated"
     with pytest.raises(UsageError, match="at most 20000"):
         vault.sites.import_sites([KEY] * 20_001)
 
@@ -260,8 +264,8 @@ def test_a_gb_code_is_checked_and_given_once(vault: Vault) -> None:
     with pytest.raises(UsageError, match="camera cam-1 has the GB code"):
         add(vault, "cam-2", "default", gb_code=CODE)
     other = CODE[:-1] + "2"
-    with pytest.raises(UsageError, match="row 2: camera cam-4 has the GB code"):
-        cameras.import_rows([NewCamera("cam-4", URL, gb_code=other), NewCamera("cam-5", URL, gb_code=other)])
+    with pytest.raises(UsageError, match="number 2: another row has this GB code"):
+        import_cameras(cameras, [NewCamera("cam-4", URL, gb_code=other), NewCamera("cam-5", URL, gb_code=other)])
     with pytest.raises(UsageError, match="type 200"):
         cameras.set("cam-1", gb_code="99010300002000000001")
     cameras.remove("cam-1")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from index.camera_import import import_cameras
 from index.cameras import Cameras, NewCamera, camera_document, camera_from
 from index.environment import Environment
 from index.minima import NOTICE_US
@@ -102,7 +103,7 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
         opened.sites.ensure_default()
         opened.sites.add(of_category(Site("gate"), "public-area"))
         opened.sites.add(Site("yard"))
-        opened.cameras.import_rows([NewCamera("cam-1", URL, site="gate"), NewCamera("cam-2", URL, site="yard")])
+        import_cameras(opened.cameras, [NewCamera("cam-1", URL, site="gate"), NewCamera("cam-2", URL, site="yard")])
         opened.cameras.begin_recording(opened.cameras.get("cam-1").number, T0)
         yield opened
 

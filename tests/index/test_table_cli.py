@@ -41,7 +41,7 @@ def test_sites_are_imported_in_the_encodings_of_spreadsheets_and_come_out_again(
     file, out = tmp_path / "sites.csv", tmp_path / "out.csv"
     file.write_bytes(SITES.encode(encoding))
     assert run("site", "import", str(file), "--dry-run") == 0
-    assert "2 sites would be added, 0 would be set" in capsys.readouterr().out
+    assert "2 sites would be added, 0 would be changed, 0 left as they are" in capsys.readouterr().out
     assert len(run.shown("site", "list")) == 1
     assert run("site", "import", str(file)) == 0
     before = run.shown("site", "list")
@@ -53,7 +53,7 @@ def test_sites_are_imported_in_the_encodings_of_spreadsheets_and_come_out_again(
     assert "'@yard" in text
     assert run("site", "set", "gate", "--name", "x", "--category", "finance") == 0
     assert run("site", "import", str(out)) == 0
-    assert "0 sites added, 3 set" in capsys.readouterr().out
+    assert "0 sites added, 1 changed, 2 left as they are" in capsys.readouterr().out
     assert run.shown("site", "list") == before
 
 

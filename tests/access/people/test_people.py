@@ -9,7 +9,6 @@ import pytest
 
 from access.people.admins import FIRST, first_administrator
 from access.people.attempts import Attempts
-from access.people.batch import Rejected
 from access.people.check import check_people
 from access.people.documents import named, to_fields
 from access.people.login import sign_in
@@ -20,6 +19,7 @@ from access.people.terminals import terminal_at
 from access.people.tokens import Tokens
 from access.people.units import Units
 from access.people.users import Users
+from index.batch import Outcome, Rejected
 from index.environment import Table
 from index.holds import Holds
 from index.rebuild import rebuild
@@ -173,7 +173,8 @@ def test_terminals_are_declared_set_and_dropped_all_or_none(people: People) -> N
     add_unit(people)
     units = Units(people)
     told = [("road", Terminal(ADDRESS, "room 3", "b")), ("road", Terminal("10.99.2.0/24", "floor", "c"))]
-    assert units.put_terminals(told, "boss") == (1, 1)
+    assert units.put_terminals(told, "boss") == [Outcome.CHANGED, Outcome.ADDED]
+    assert units.put_terminals(told, "boss") == [Outcome.LEFT, Outcome.LEFT]
     assert [item.place for item in people.unit("road").terminals] == ["room 3", "floor"]
     with pytest.raises(Rejected, match="number 2"):
         units.put_terminals([("road", Terminal("10.99.3.1", "x", "y")), ("other", Terminal("10.0.0.1", "x", "y"))])
