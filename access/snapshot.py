@@ -10,7 +10,7 @@ from vault.errors import NotFound
 from vault.grant import Grant
 from vault.ids import CameraNumber
 from vault.splice.part import Part
-from vault.timebase import Interval, format_us
+from vault.timebase import Interval, format_local
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def still_at(footage: Footage, grant: Grant, camera: CameraNumber, at_us: int) -
     with footage.parts(grant, camera, Interval(at_us, at_us + 1)) as parts:
         shown = max((found for part in parts if (found := _shown(part, at_us)) is not None), default=None)
     if shown is None:
-        raise NotFound(f"no picture stood at {format_us(at_us)}")
+        raise NotFound(f"no picture stood at {format_local(at_us, exact=True)}")
     # It may stand beyond the window's end; that it is shown is decided by when it began.
     shown = Interval(shown.start_us, max(shown.start_us + 1, min(shown.end_us, grant.window.end_us)))
     # Asked again with its very time, so that the segments its decoding leans on are among the parts.

@@ -364,7 +364,7 @@ def _about(exports: Exports, job: Job) -> dict[str, Any]:
 def _shown(name: str, value: object) -> object:
     """A field as people read it: times, sizes and words as in tables."""
     if name in ("start", "end", "asked", "changed"):
-        return format_local(parse_time(str(value), 0))
+        return format_local(parse_time(str(value), 0), exact=name in ("start", "end"))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name.endswith("_bytes") and isinstance(value, int):
