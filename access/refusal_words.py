@@ -1,4 +1,5 @@
-"""Why a look or an export was refused, as `access.authorize` and the door word it, in Chinese too. Nothing is decided here.
+"""Why a look or an export was refused or is a finding, as `access.authorize` and the door word it, in Chinese too. Nothing is
+decided here.
 
 A refusal's code has its two words in `access.register_words`; this is the sentence that names whom, which camera and which time.
 """
@@ -44,6 +45,7 @@ _REFUSALS: Final = Sentences(
         "the grant of {id} says nothing of {at}": "{id} 的授权不含 {at}",
         "the grant of {id} is for another camera than {camera}": "{id} 的授权不含摄像机 {camera}",
         "the pictures asked for cannot be shown without others that no grant covers": "所申请画面须依赖未获授权的画面才能显示",
+        "finding: {rest}": "检查发现：{rest}",
         "no camera shows its viewing room": "查看场所无摄像机",
         "its viewing-room camera {camera} has recorded nothing": "查看场所摄像机 {camera} 无录像",
         "its viewing-room camera {camera} is silent since {at}": "查看场所摄像机 {camera} 自 {at} 起无录像",

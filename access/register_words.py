@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from access.occasion import Outcome, Purpose
+from access.refusal_words import refusal_text
 from access.register import OPEN
 from retention.inspect_words import Words
 
@@ -125,7 +126,7 @@ def authority(text: str) -> Words:
     """What a leave rests on, as `access.authorize` says it."""
     found = _NUMBERED.fullmatch(text)
     if found is None:
-        return AUTHORITIES.get(text, Words(text, text))
+        return AUTHORITIES.get(text) or refusal_text(text)
     return Words(f"{_NAMED[found[1]]}{found[2]}", text)
 
 

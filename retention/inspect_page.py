@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from index.timeline import Gap
 from retention.completeness import DayShare
-from retention.inspect_words import CLASSES, KEEPINGS, LABELS, article, reason, text, title
+from retention.inspect_words import CLASSES, KEEPINGS, LABELS, article, note, reason, text, title
 from retention.inspection import Inspected, Report, length_text, percent_text, seconds_text
 from retention.printed import render, said
 from vault.days import end_shown
@@ -28,9 +28,10 @@ def page(report: Report, language: str = "both") -> str:
 
     return render(
         "retention/inspect_page.html", LABELS, language,
-        report=report, gappy=_gappy(report.cameras), said=lambda words: said(words, language), moment=partial(format_local, zone=zone), title=title,
+        report=report, gappy=_gappy(report.cameras), said=lambda words: said(words, language),
+        moment=partial(format_local, zone=zone), title=title,
         text=text, article=article, reason=reason, percent=percent_text, length=length_text, seconds=seconds_text, bar=_bar,
-        listed=_listed, keepings=KEEPINGS, end_shown=end_shown, classes=CLASSES,
+        listed=_listed, remark=note, keepings=KEEPINGS, end_shown=end_shown, classes=CLASSES,
     )  # fmt: skip
 
 

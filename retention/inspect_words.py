@@ -95,6 +95,12 @@ _ALARMS: Final = Sentences(
         ),
     }
 )
+_NOTES: Final = Sentences(
+    {
+        "clock offsets of the last days only, as the store cannot be read: {rest}": "存储不可读，时钟偏差仅为最近几天：{rest}",
+        "clock offsets of one day are missing: {rest}": "缺一天的时钟偏差：{rest}",
+    }
+)
 _SILENT: Final = "nothing is recorded of "
 
 FIELDS: Final[Mapping[str, Words]] = {
@@ -229,6 +235,11 @@ def _alarm(message: str) -> Words:
     if message.startswith(_SILENT) and colon:
         return Words(f"{camera} 无录像：{reason(why).zh}", message)
     return Words(f"报警：{_ALARMS.chinese(message) or message}", message)
+
+
+def note(english: str) -> Words:
+    """What the inspection could not look at; one of no known form stands as it is."""
+    return Words(_NOTES.chinese(english) or english, english)
 
 
 def article(english: str) -> Words:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from access import register_words
 from access.authorize import VIEWING_SILENT_US, CameraFacts, Known, Rules, authorize
 from access.people.model import Act, Principal, Role, Terminal, Token, Unit, UnitGrant, User
 from access.refusal_words import refusal_text
@@ -174,6 +175,7 @@ def test_where_the_configuration_says_finding_the_viewing_room_is_noted_and_nobo
 ) -> None:
     *_, finding = ask(who, facts, rules=Rules("finding")).authority
     assert finding.startswith("finding: ")
+    assert register_words.authority(finding).zh.startswith("检查发现：查看场所")
     assert word in finding
 
 

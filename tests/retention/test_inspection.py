@@ -13,7 +13,7 @@ from index.rows import GapRow
 from index.sites import Site
 from ingest.reasons import Reason
 from retention.completeness import completeness, day_start_us, local_days
-from retention.inspect_words import REASONS, article, reason, text, title
+from retention.inspect_words import REASONS, article, note, reason, text, title
 from retention.inspection import (
     ALARMS,
     SWITCHED_OFF,
@@ -247,3 +247,5 @@ def test_every_reason_that_the_recorder_writes_has_its_chinese() -> None:
     assert str(Reason.DISABLED) == SWITCHED_OFF
     assert reason("packets lost: 12").zh == "丢包: 12"
     assert reason("something new").zh == "something new"
+    assert note("clock offsets of one day are missing: x").zh == "缺一天的时钟偏差：x"
+    assert note("something new").zh == "something new"
