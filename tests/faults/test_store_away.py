@@ -14,6 +14,7 @@ import pytest
 from index.alarms import Alarms
 from tests.support.node import TestNode, wait_until
 from tests.support.s3servers import KEYS, Server, server
+from tests.support.stopping import stop
 from vault.errors import StoreError
 from vault.ids import SegmentKey
 
@@ -55,7 +56,7 @@ def waiting(node: TestNode) -> set[SegmentKey]:
 def test_what_was_recorded_while_the_bucket_was_frozen_is_there_when_it_thaws(bucket: Server, node: TestNode) -> None:
     node.start()
     wait_until(lambda: len(stored(node)) >= 2, 60, lambda: f"segments in the bucket; the log says\n{node.log[-3000:]}")
-    os.kill(bucket.process.pid, signal.SIGSTOP)
+    stop(bucket.process.pid)
     try:
         # Three closed ones of each camera and the open one.
         wait_until(lambda: len(waiting(node)) >= 8, 60, lambda: f"segments in the spool; the log says\n{node.log[-3000:]}")

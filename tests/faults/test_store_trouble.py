@@ -27,6 +27,7 @@ from ingest.uploader import Uploader
 from tests.support.index_vault import Vault, closed_segment, open_vault, row_of
 from tests.support.node import wait_until
 from tests.support.s3servers import KEYS, Server, server
+from tests.support.stopping import stop
 from tests.support.tcpproxy import Proxy, proxy
 from vault.clock import SystemClock
 from vault.digest import bytes_digest
@@ -220,7 +221,7 @@ def test_a_slow_store_is_waited_for(yard: Yard) -> None:
 
 
 def test_a_frozen_store_costs_time_alone(yard: Yard, minio: Server) -> None:
-    os.kill(minio.process.pid, signal.SIGSTOP)
+    stop(minio.process.pid)
     try:
         made = yard.commit(2)
         wait_until(lambda: "store away" in yard.alarms(), 60, "an alarm")

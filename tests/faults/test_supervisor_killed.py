@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.node import ROOT, TestNode, end, epoch_of, wait_until
+from tests.support.stopping import stop
 from vault.timebase import US
 
 
@@ -79,7 +80,7 @@ def test_a_stopped_supervisor_that_goes_on_keeps_its_workers(node: TestNode) -> 
     node.start(settings={"ingest.crew:SILENT_US": 2 * US})
     node.wait_recording()
     workers = node.worker_pids()
-    os.kill(node.pid, signal.SIGSTOP)
+    stop(node.pid)
     stopped_us = time.time_ns() // 1000
     number = node.numbers[0]
     size = sum(path.stat().st_size for path in node.spool_files())

@@ -12,6 +12,7 @@ import pytest
 
 from index.rows import Place
 from tests.support.node import TestNode, end, epoch_of, wait_until
+from tests.support.stopping import stop
 from vault.ids import SegmentKey
 from vault.timebase import US
 
@@ -38,7 +39,7 @@ def test_the_others_go_on_and_the_camera_is_taken_over(node: TestNode) -> None:
     stopped = worker_of(node, one)
     assert worker_of(node, other) != stopped
     before = node.last_epoch()
-    os.kill(stopped, signal.SIGSTOP)
+    stop(stopped)
     stopped_us = time.time_ns() // 1000
     wait_until(
         lambda: any(epoch_of(path) > before and path.stat().st_size > 3000 for path in node.spool_files(one)), 30, "a take-over"
@@ -83,7 +84,7 @@ def test_what_a_worker_does_after_it_lost_its_cameras_is_not_committed_by_it(nod
     node.wait_recording()
     before = node.last_epoch()
     (stopped,) = node.worker_pids()
-    os.kill(stopped, signal.SIGSTOP)
+    stop(stopped)
     node.kill()
     node.start()
     node.wait_recording(epoch_above=before)

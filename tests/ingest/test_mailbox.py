@@ -10,6 +10,7 @@ from typing import Any
 
 from ingest.mailbox import Mailbox
 from tests.support.node import wait_until
+from tests.support.stopping import stop
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -47,7 +48,7 @@ def test_a_process_that_reads_nothing_keeps_nobody_waiting_and_gets_everything_l
     assert process.pid is not None
     box.tell("first")
     assert collect(box, 1) == ["first"]
-    os.kill(process.pid, signal.SIGSTOP)
+    stop(process.pid)
     # Far more than a pipe takes.
     large = [bytes([number]) * 200_000 for number in range(20)]
     for message in large:
@@ -73,7 +74,7 @@ def test_a_process_that_reads_nothing_keeps_nobody_waiting_and_gets_everything_l
 def test_the_end_of_a_process_is_seen_also_while_it_is_being_told_something() -> None:
     box, process = pair()
     assert process.pid is not None
-    os.kill(process.pid, signal.SIGSTOP)
+    stop(process.pid)
     for _ in range(20):
         box.tell(bytes(200_000))
     process.kill()

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.certificate import certificate
 from tests.support.s3servers import KEYS, Server, key_source, server
+from tests.support.stopping import stop
 from tests.support.tcpproxy import Proxy, proxy
 from tests.vault.store_contract import keys, read_back
 from vault.clock import SystemClock
@@ -175,7 +176,7 @@ def test_a_frozen_store_costs_its_deadline_and_nothing_is_lost(
     for name in "abcdefghijklmnopqrst":
         (tmp_path / name).write_bytes(name.encode() * 1000)
         files.append(NewObject(f"s/{name}", tmp_path / name))
-    os.kill(running.process.pid, signal.SIGSTOP)
+    stop(running.process.pid)
     try:
         failures = store.put_files(files)
     finally:

@@ -19,6 +19,7 @@ from tests.support.disks import small_disk
 from tests.support.exporting import OPERATOR, SAID, exporting, outcomes, wish
 from tests.support.s3servers import KEYS, server
 from tests.support.segments import START_US, Track, video_track
+from tests.support.stopping import stop
 from tests.support.streams import encode_h264
 from tests.support.vaults import make_vault
 from vault.clock import SystemClock
@@ -171,7 +172,7 @@ def test_an_export_from_a_bucket_that_stands_still_is_taken_up_when_it_answers(
         make_vault(tmp_path / "data", [track], start_us, ["store", "store"], gap_us=US, config=config, clock=clock)
         with exporting(tmp_path / "data", clock, config=config) as (node, exports):
             job = exports.ask(OPERATOR, wish(tmp_path / "out", Interval(start_us, start_us + 14 * US)), SAID)
-            os.kill(bucket.process.pid, signal.SIGSTOP)
+            stop(bucket.process.pid)
             try:
                 with pytest.raises(StoreError):
                     exports.run(job.id, OPERATOR)
