@@ -24,7 +24,6 @@ from tests.support.index_processes import MAP_BYTES
 from tests.support.ledgers import NOW_US, entries, entry, new_ledger
 from tests.support.node import wait_until
 from tests.support.receivers import Rsyslog, rsyslog
-from tests.support.stopping import stop
 from vault.clock import ManualClock, SystemClock
 from vault.config import Config, Forward
 from vault.errors import ConfigError, Damaged, Refused, SourceError
@@ -206,8 +205,7 @@ def test_a_receiver_that_stands_still_is_waited_for(
     with rsyslog(tmp_path / "log", "tcp") as receiver:
         one = sender(environment, ledger, clock, receiver, tmp_path)
         ledger.append(entries(0, 50))
-        assert receiver.process is not None
-        stop(receiver.process.pid)
+        receiver.stand_still()
         with mock.patch("index.forwarder.STEP_SECONDS", 0.05):
             for _ in range(4):
                 assert one.run_once()

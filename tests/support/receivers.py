@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.node import wait_until
+from tests.support.stopping import stop
 from tests.support.tools import need
 
 
@@ -100,6 +101,10 @@ class Rsyslog:
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
+
+    def stand_still(self) -> None:
+        assert self.process is not None
+        stop(self.process.pid)
 
     def messages(self) -> list[dict[str, Any]]:
         """Whole ones; the last may be half written, and so may one that it was killed over."""
