@@ -11,15 +11,18 @@ from typing import Any, Final
 
 from index.kinds import NUMBERED
 from vault.console import size_text
+from vault.days import begin_shown, end_shown, span_shown
 from vault.errors import UsageError
 from vault.ledger.entry import Entry, Kind
-from vault.timebase import MAX_US, US, format_local
+from vault.timebase import MAX_US, US, Interval, format_local
 
 SHOWN_CHARS: Final = 200
 _MAX_LISTED = 6
 _FIRST = ("id", "name")
 _LEAST_MOMENT_US = 10**14
 """In 1973."""
+_TERMS: Final = ("valid", "window")
+_TERM_ENDS: Final = ("until_us", "valid_from_us", "valid_to_us")
 
 
 def about(entry: Entry) -> str:
@@ -139,10 +142,29 @@ def _field(name: str, value: object) -> str:
 
 
 def _value(name: str, value: object) -> str:
-    """A number of microseconds is an instant, or a duration where it is small."""
+    """A number of microseconds is an instant, or a duration where it is small; the ends of a term are days where they were typed so."""
     if name.endswith("_us") and isinstance(value, int):
+        if name in _TERM_ENDS and _LEAST_MOMENT_US < value < MAX_US:
+            return begin_shown(value) if name == "valid_from_us" else end_shown(value)
         return _moment(value) if value > _LEAST_MOMENT_US else f"{value / US:g} s"
+    if isinstance(value, dict):
+        return _inner(name, value)
+    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+        return _listed([_inner(name, part) for part in value])
     return _shown(value)
+
+
+def _inner(name: str, value: dict[str, Any]) -> str:
+    """An interval, or what somebody did, or fields in braces."""
+    if value.keys() == {"start_us", "end_us"}:
+        start_us, end_us = value["start_us"], value["end_us"]
+        if isinstance(start_us, int) and isinstance(end_us, int) and 0 <= start_us < end_us <= MAX_US:
+            whole = Interval(start_us, end_us)
+            return span_shown(whole) if name in _TERMS else f"{_moment(start_us)} – {_moment(end_us)}"
+    if value.keys() == {"at_us", "by"}:
+        return f"by {_shown(value['by'])} {_value('at_us', value['at_us'])}"
+    fields = (f"{key} {_shown(part)}" if isinstance(part, dict) else _field(key, part) for key, part in sorted(value.items()))
+    return f"{{{', '.join(fields)[:80]}}}"
 
 
 def _shown(value: object) -> str:

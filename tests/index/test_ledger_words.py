@@ -14,6 +14,8 @@ from vault.ledger.entry import Entry, Kind, NewEntry, decode_entry, encode_entry
 from vault.timebase import US, format_local
 
 WHEN = format_local(START_US)
+MIDNIGHT_US = 1_801_411_200 * US
+"""Where the last day of January 2027 ends in China."""
 
 
 def made(kind: Kind, body: dict[str, Value], subject: dict[str, Value] | None = None) -> Entry:
@@ -26,6 +28,12 @@ def made(kind: Kind, body: dict[str, Value], subject: dict[str, Value] | None = 
         (Kind.REGISTRY, {"version": 1, "sha256": "0", "changed": {"name": [None, "gate"], "record": [None, True]}}, "new: name gate; record yes"),
         (Kind.REGISTRY, {"version": 3, "sha256": "0", "changed": {"name": ["a", ""]}}, "version 3: name a → –"),
         (Kind.HOLD, {"version": 2, "sha256": "0", "changed": {"until_us": [START_US, None]}}, f"version 2: until {WHEN} → –"),
+        (Kind.HOLD, {"version": 1, "sha256": "0", "changed": {
+            "interval": [None, {"start_us": START_US, "end_us": START_US + 60 * US}], "until_us": [None, MIDNIGHT_US],
+            "placed": [None, {"at_us": START_US, "by": "x"}]}}, f"new: interval {WHEN} – {format_local(START_US + 60 * US)}; placed by x {WHEN}; until 2027-01-31"),
+        (Kind.REGISTRY, {"version": 2, "sha256": "0", "changed": {
+            "window": [None, {"start_us": START_US, "end_us": MIDNIGHT_US}], "valid_from_us": [None, MIDNIGHT_US], "stays": [None, [{"from_us": START_US, "site": "gate"}]], "who": [None, {"a": 1}]}},
+            f"version 2: stays – → {{from {WHEN}, site gate}}; valid_from – → 2027-02-01; who – → {{a 1}}; window – → from {WHEN} to 2027-01-31"),
         (Kind.POLICY, {"version": 2, "sha256": "0", "changed_fields": ["days"]}, "version 2: days changed"),
         (Kind.DELETION, {"segments": 1200, "bytes": 5_000_000, "reasons": ["expired"]}, "1,200 segments, 5.0 MB are about to be deleted: expired"),
         (Kind.DELETED, {"segments": 2, "bytes": 10, "list": {}}, "2 segments, 10 B, are gone"),
@@ -74,7 +82,7 @@ def test_what_it_is_about_is_named(subject: dict[str, Value], says: str) -> None
 
 json = st.recursive(
     st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "segments", "from_us", "changed"]), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "segments", "from_us", "start_us", "end_us", "at_us", "by"]), inner, max_size=3),
     max_leaves=8,
 )  # fmt: skip
 NAMES = ["version", "changed", "changed_fields", "segments", "bytes", "reasons", "from_us", "to_us", "foretold", "halted", "action",
