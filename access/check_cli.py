@@ -67,7 +67,7 @@ def check(session: Session, level: str, sample: Fraction | int | None, seed: int
             drawn = Sample(count, secrets.randbits(32) if seed is None else seed)
             click.echo(f"looking at {min(count, total):,} of {counted(total, 'segment')}, seed {drawn.seed}", err=True)
         tell = telling(session)
-        findings = [*all_findings(node, Depth(Level(level), drawn), tell), *check_people(node.registry, tell)]
+        findings = [*all_findings(node, Depth(Level(level), drawn), tell), *check_people(node.registry, session.now_us, tell)]
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         print_json(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from access.people.admins import is_enabled_admin
+from access.people.admins import has_one, token_holders
 from access.people.documents import (
     APPLICATIONS,
     GRANTS,
@@ -32,14 +32,14 @@ _KINDS: Final[tuple[tuple[str, Callable[..., Any]], ...]] = (
 )  # fmt: skip
 
 
-def check_people(registry: Registry, progress: Progress = no_progress) -> Iterator[Finding]:
+def check_people(registry: Registry, now_us: int, progress: Progress = no_progress) -> Iterator[Finding]:
     """One snapshot: the documents are as few as there are people."""
     with registry.environment.read() as txn:
-        findings = list(_findings(txn, registry, progress))
+        findings = list(_findings(txn, registry, now_us, progress))
     yield from findings
 
 
-def _findings(txn: ReadTxn, registry: Registry, progress: Progress) -> Iterator[Finding]:
+def _findings(txn: ReadTxn, registry: Registry, now_us: int, progress: Progress) -> Iterator[Finding]:
     found: dict[str, dict[str | int, Any]] = {}
     for kind, made in _KINDS:
         found[kind] = {}
@@ -75,8 +75,9 @@ def _findings(txn: ReadTxn, registry: Registry, progress: Progress) -> Iterator[
         if item.granted and (item.grant not in found[GRANTS] or found[GRANTS][item.grant].application != item.number):
             called = named(APPLICATIONS, item.number).row_key.decode()
             yield _finding(Severity.ERROR, called, f"was granted by grant {item.grant}, which is not there or says otherwise")
-    if users and not any(map(is_enabled_admin, users.values())):
-        yield _finding(Severity.WARNING, USERS, "no administrator may sign in; `user add --role admin` makes one")
+    if users and not has_one(users.values(), units.values(), token_holders(found[TOKENS].values(), now_us)):
+        why = "no administrator can sign in; `user password` gives one a password, `user add --role admin` makes another"
+        yield _finding(Severity.WARNING, USERS, why)
 
 
 def _scope(

@@ -107,7 +107,7 @@ def _by_token(people: People, attempts: Attempts, clock: Clock, user_id: str, te
         if (
             token is not None and parsed is not None
             and hmac.compare_digest(token.secret_hash, parsed[1])
-            and _holds(token, clock.now_us())
+            and token.holds(clock.now_us())
             and user_id in ("", token.user)
         ):  # fmt: skip
             user = people.find_user(txn, token.user)
@@ -136,10 +136,6 @@ def _admitted(people: People, txn: ReadTxn, user: User, address: str, token: Tok
         if unit is None or unit.disabled or unit.removed_us is not None:
             raise Refusal(f"user {user.id}: unit {user.unit} is disabled", "unit", _PERMISSION)
     return Principal(user.id, user, unit, address, token)
-
-
-def _holds(token: Token, now_us: int) -> bool:
-    return token.revoked is None and now_us < token.expires_us
 
 
 def _wrong() -> Refusal:

@@ -136,6 +136,9 @@ class Token:
     expires_us: int
     revoked: Act | None = None
 
+    def holds(self, now_us: int) -> bool:
+        return self.revoked is None and now_us < self.expires_us
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:

@@ -90,7 +90,7 @@ def add(
 @by_option
 @pass_session
 def set_(session: Session, /, user_id: str, by: str, **said: Any) -> None:
-    """Change what is said of a user. The last administrator stays one."""
+    """Change what is said of a user. The last administrator who can sign in stays one."""
     from access.people.users import Users
 
     if all(value is None for value in said.values()):

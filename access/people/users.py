@@ -69,7 +69,7 @@ class Users:
         return new
 
     def remove(self, user_id: str, by: str = "") -> User:
-        """Their document stays, their tokens are revoked. Raises NotFound; Refused for the last administrator."""
+        """Their document stays, their tokens are revoked. Raises NotFound; Refused for the last administrator who can sign in."""
         with self._env.write("remove user") as txn:
             old, now_us = present(self._people.find_user(txn, user_id), f"user {user_id[:80]!r}"), self._people.clock.now_us()
             gone = replace(old, password_hash="", disabled=True, removed_us=now_us)

@@ -241,6 +241,29 @@ def test_the_last_administrator_stays(people: People) -> None:
         users.import_users([replace(people.user(id_), disabled=True) for id_ in ("boss", "third")])
 
 
+def test_an_administrator_without_password_and_token_is_none_who_can_sign_in(vault: Vault, people: People) -> None:
+    users, tokens = Users(people), Tokens(people)
+    add_user(people, "boss", Role.ADMIN)
+    users.add(User("second", Role.ADMIN))
+    with pytest.raises(Refused, match="no other has a password or a token in force"):
+        users.remove("boss")
+    made, _ = tokens.add("second", [], T0 + DAY_US)
+    users.change("boss", lambda user: replace(user, disabled=True))
+    users.change("boss", lambda user: replace(user, disabled=False))
+    tokens.revoke(made.id)
+    with pytest.raises(Refused):
+        users.change("boss", lambda user: replace(user, role=Role.PLANNER))
+    tokens.add("second", [], T0 + DAY_US)
+    users.remove("boss")
+    assert findings(vault) == []
+    vault.clock.advance(2 * DAY_US)
+    ((severity, ids, message),) = findings(vault)
+    assert (severity, ids) == ("warning", ("users",))
+    assert "no administrator can sign in" in message
+    # Where nobody could, nothing is lost.
+    users.remove("second")
+
+
 def test_the_first_administrator_may_be_made_again_by_an_init_that_was_cut_short(people: People) -> None:
     first = first_administrator(people)
     second = first_administrator(people)
@@ -274,7 +297,7 @@ def test_a_hold_may_be_called_by_ten_digits_and_so_may_a_user(vault: Vault, peop
 
 
 def findings(vault: Vault) -> list[tuple[str, tuple[str, ...], str]]:
-    return [(str(found.severity), found.ids, found.message) for found in check_people(vault.registry)]
+    return [(str(found.severity), found.ids, found.message) for found in check_people(vault.registry, vault.clock.now_us())]
 
 
 def test_check_finds_documents_that_cannot_be_read_or_name_what_is_not_there(vault: Vault, people: People) -> None:

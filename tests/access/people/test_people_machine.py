@@ -1,5 +1,5 @@
 """People against a plain model: whatever is done in whatever order, both know the same, `check` finds nothing, and somebody may sign in
-to grant once somebody could."""
+to grant once somebody could, but for tokens that are revoked."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from access.people.units import Units
 from access.people.users import Users
 from tests.support.index_vault import open_vault
 from tests.support.indexing import DAY_US, T0
+from tests.support.people import PASSWORD
 from vault.errors import StreamvaultError
 from vault.grant import EVER, Action
 from vault.ids import CameraNumber
@@ -42,6 +43,7 @@ class Person:
     unit: str = ""
     disabled: bool = False
     removed: bool = False
+    password: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,11 @@ class PeopleMachine(RuleBasedStateMachine):
             self.units[id_] = House()
 
     def granting(self, users: dict[str, Person], units: dict[str, House]) -> bool:
-        """Whether somebody may sign in and grant."""
+        """Whether somebody may sign in and grant: without a password and a token nobody signs in."""
         return any(
-            person.role is Role.ADMIN and not person.disabled and not person.removed
+            (person.password or id_ in self.tokens.values()) and person.role is Role.ADMIN and not person.disabled and not person.removed
             and (not person.unit or not (units[person.unit].disabled or units[person.unit].removed))
-            for person in users.values()
+            for id_, person in users.items()
         )  # fmt: skip
 
     def allows(self, users: dict[str, Person] | None = None, units: dict[str, House] | None = None) -> bool:
@@ -108,14 +110,22 @@ class PeopleMachine(RuleBasedStateMachine):
         assert allowed
         return True
 
-    @rule(id_=st.sampled_from(USER_IDS), role=roles, unit=st.sampled_from(("", *UNIT_IDS)), disabled=st.booleans())
-    def put_user(self, id_: str, role: Role, unit: str, disabled: bool) -> None:
+    @rule(
+        id_=st.sampled_from(USER_IDS),
+        role=roles,
+        unit=st.sampled_from(("", *UNIT_IDS)),
+        disabled=st.booleans(),
+        password=st.sampled_from((None, PASSWORD, PASSWORD)),
+    )
+    def put_user(self, id_: str, role: Role, unit: str, disabled: bool, password: str | None) -> None:
         old = self.users.get(id_)
-        new = Person(role, unit, disabled)
+        new = Person(role, unit, disabled, password=password is not None if old is None else old.password)
         allowed = (old is None or not old.removed) and (role is not Role.UNIT or bool(unit)) and self.allows({id_: new})
         user = User(id_, role, unit, "N", "1", disabled=disabled)
         users = Users(self.people)
-        if self.tried(allowed, lambda: users.add(user) if old is None else users.change(id_, lambda _: user)):
+        if self.tried(
+            allowed, lambda: users.add(user, password=password) if old is None else users.change(id_, lambda _: user)
+        ):
             self.users[id_] = new
 
     @rule(
@@ -128,7 +138,10 @@ class PeopleMachine(RuleBasedStateMachine):
         dry_run=st.booleans(),
     )
     def import_users(self, rows: list[tuple[str, Role, bool]], dry_run: bool) -> None:
-        new = {id_: Person(role, "", disabled) for id_, role, disabled in rows}
+        new = {
+            id_: Person(role, "", disabled, password=id_ in self.users and self.users[id_].password)
+            for id_, role, disabled in rows
+        }
         allowed = not any(id_ in self.users and self.users[id_].removed for id_ in new) and self.allows(new)
         users = [User(id_, person.role, "", "N", "1", disabled=person.disabled) for id_, person in new.items()]
         if self.tried(allowed, lambda: Users(self.people).import_users(users, dry_run=dry_run)) and not dry_run:
@@ -137,7 +150,7 @@ class PeopleMachine(RuleBasedStateMachine):
     @rule(id_=st.sampled_from(USER_IDS[2:]))
     def remove_user(self, id_: str) -> None:
         old = self.users.get(id_)
-        new = None if old is None else replace(old, removed=True)
+        new = None if old is None else replace(old, removed=True, password=False)
         allowed = old is not None and new is not None and not old.removed and self.allows({id_: new})
         if self.tried(allowed, lambda: Users(self.people).remove(id_)) and new is not None:
             self.users[id_] = new
@@ -149,6 +162,12 @@ class PeopleMachine(RuleBasedStateMachine):
         allowed = not new.removed and self.allows(units={id_: new})
         if self.tried(allowed, lambda: Units(self.people).change(id_, lambda unit: replace(unit, disabled=disabled))):
             self.units[id_] = new
+
+    @rule(id_=st.sampled_from(USER_IDS))
+    def set_password(self, id_: str) -> None:
+        old = self.users.get(id_)
+        if self.tried(old is not None and not old.removed, lambda: Users(self.people).set_password(id_, PASSWORD)) and old:
+            self.users[id_] = replace(old, password=True)
 
     # The others stay, or there soon is nothing to do.
     @rule(id_=st.just("b"))
@@ -170,6 +189,14 @@ class PeopleMachine(RuleBasedStateMachine):
         if self.tried(not self.units[id_].removed, deed):
             self.grants[given[0]] = id_
 
+    @rule(at=st.integers(0, 3))
+    def revoke_token(self, at: int) -> None:
+        """Always: one that is in wrong hands ends, whoever is left."""
+        if at < len(self.tokens):
+            token = sorted(self.tokens)[at]
+            Tokens(self.people).revoke(token)
+            del self.tokens[token]
+
     @rule(number=st.integers(1, 6))
     def revoke(self, number: int) -> None:
         if self.tried(number in self.grants, lambda: Permits(self.people).revoke(number)):
@@ -185,7 +212,7 @@ class PeopleMachine(RuleBasedStateMachine):
     @invariant()
     def both_know_the_same(self) -> None:
         users = {
-            user.id: Person(user.role, user.unit, user.disabled, user.removed_us is not None)
+            user.id: Person(user.role, user.unit, user.disabled, user.removed_us is not None, user.password_hash != "")
             for user in self.people.users(removed=True)
         }
         # One who was removed is disabled too.
@@ -197,7 +224,7 @@ class PeopleMachine(RuleBasedStateMachine):
 
     @invariant()
     def check_finds_no_fault(self) -> None:
-        assert not [found for found in check_people(self.vault.registry) if found.severity == "error"]
+        assert not [found for found in check_people(self.vault.registry, T0) if found.severity == "error"]
 
 
 PeopleMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=25, deadline=None)

@@ -143,6 +143,10 @@ def test_an_import_leaves_no_folder_without_an_administrator(
     assert run("user", "import", str(file)) == 4
     assert "last administrator" in capsys.readouterr().err
     file.write_text("id,role,disabled\nadmin,admin,yes\nboss,admin,\n")
+    assert run("user", "import", str(file)) == 4, "who comes in by a file has no password yet"
+    assert "`user password`" in capsys.readouterr().err
+    assert run("user", "add", "boss", "--role", "admin") == 0
+    assert run("token", "add", "boss", "--days", "1") == 0
     assert run("user", "import", str(file)) == 0
 
 
