@@ -19,7 +19,7 @@ from index.restoring import Progress, put_progress
 from index.rows import CAMERA
 from index.sites import site_from
 from index.writes import note_first
-from vault.errors import Damaged, NotFound, UsageError
+from vault.errors import Damaged, NotFound, TooNew, UsageError
 from vault.store.interface import ObjectStore
 
 _MAX_DOCUMENT_BYTES = 64 * 1024
@@ -96,7 +96,8 @@ class RegistryStep:
         self._progress = progress
 
     def run(self, next_step: str) -> int:
-        """How many documents there are."""
+        """How many documents there are. Raises TooNew where a newer program wrote one: with an older version of that in its place,
+        what the newer one said would be lost at the next change."""
         newest = self._newest()
         with self._env.write("rebuild registry") as txn:
             for kind, restore in RESTORE.items():
@@ -118,6 +119,8 @@ class RegistryStep:
                     if version > newest.get(name, (0,))[0]:
                         raw, fields = _document(where, key, name, version)
                         newest[name] = version, raw, fields
+                except TooNew:
+                    raise
                 except (Damaged, NotFound, UsageError) as error:
                     self._progress.refused.append((key, str(error)))
         return newest

@@ -19,7 +19,7 @@ from index.environment import Environment, ReadTxn, Table, WriteTxn
 from index.kinds import KINDS
 from index.outbox import actor_here, record
 from index.stays import stays_before
-from vault.errors import Damaged, StoreError, UsageError
+from vault.errors import Damaged, StoreError, TooNew, UsageError
 from vault.store.interface import ObjectStore
 
 FORMAT: Final = 3
@@ -72,11 +72,16 @@ def encode(name: DocumentName, version: int, changed_us: int, fields: Fields) ->
 
 
 def decode(raw: bytes, where: str) -> tuple[DocumentName, int, Fields]:
-    """Name, version and fields. Raises Damaged; the bytes may have come from anywhere."""
+    """Name, version and fields. Raises TooNew, Damaged; the bytes may have come from anywhere."""
     try:
         if len(raw) > MAX_OBJECT_BYTES:
             raise ValueError("too long")
         whole = json.loads(raw)
+        if type(whole["format"]) is int and whole["format"] > FORMAT:
+            raise TooNew(
+                f"{where[:160]}: was written by a newer version of streamvault: it has format {whole['format']}, and this version "
+                f"reads up to {FORMAT}. Run that version; nothing was changed"
+            )
         version, fields = whole["version"], whole["fields"]
         if whole["format"] not in _READABLE or type(version) is not int or version < 1 or not isinstance(fields, dict):
             raise ValueError("not a format we know")

@@ -14,6 +14,7 @@ StreamvaultError            exit 1
 │   ├── Unreadable          exit 7   the medium does not give one file's bytes (EIO); whether more is wrong with it is not known yet
 │   └── StoreMoved          exit 7   another store stands where it was opened: a mount came or went; to be opened anew
 ├── Damaged                 exit 8   bytes are not what they should be: torn file, wrong hash, foreign format
+│   └── TooNew              exit 8   written by a newer version of this program, which can read it
 └── FencedOut               exit 9   this process lost the camera to another; whatever it holds must not be committed
 
 A message says what we were doing, with which ids, and what to do. It never holds a password.
@@ -82,6 +83,10 @@ class StoreMoved(StoreError):
 
 class Damaged(StreamvaultError):
     exit_code = 8
+
+
+class TooNew(Damaged):
+    pass
 
 
 class FencedOut(StreamvaultError):

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from index.cameras import Cameras
+from index.cameras import Cameras, camera_document
 from index.catalog import Catalog
 from index.check import check_overlaps, check_removal, check_time, check_usage
 from index.check_objects import Level, ObjectCheck
 from index.environment import Environment, Table
 from index.rebuild import LOST, Rebuilt, rebuild
-from index.registry import Registry
+from index.registry import FORMAT, Registry, encode
 from index.sites import Site
 from index.timeline import UNKNOWN, Timeline, View
 from tests.support.index_vault import MAP_BYTES, Vault, closed_segment, open_vault
 from tests.support.indexing import T0
 from vault.clock import SystemClock
-from vault.errors import Refused
+from vault.errors import Refused, TooNew
 from vault.ids import CameraNumber, SegmentKey
 from vault.media import GapBefore
 from vault.timebase import US, Interval
@@ -179,6 +179,24 @@ def test_a_camera_known_by_its_footage_only_keeps_its_number_and_does_not_record
         assert Catalog(environment).epoch(lost.number) == 4
         with environment.read() as txn:
             assert txn.get(Table.META, b"last-camera-number") == (77).to_bytes(8, "big")
+
+
+def test_what_a_newer_version_wrote_is_refused_in_so_many_words_and_stays(vault: Vault) -> None:
+    name = camera_document(ONE)
+    key = name.object_key(9)
+    newer = encode(name, 9, T0, {"new": "words"}).replace(f'"format":{FORMAT}'.encode(), b'"format":99')
+    vault.store.put_bytes(key, newer)
+    with pytest.raises(TooNew, match="written by a newer version of streamvault: it has format 99"):
+        rebuild(vault.store, vault.spool, vault.folder / "rebuilt", map_bytes=MAP_BYTES)
+    with vault.store.open(key) as source:
+        assert source.read(0, source.size) == newer
+    with vault.environment.write("as the newer version") as txn:
+        txn.put(Table.REGISTRY, name.row_key, newer)
+    for act in (vault.cameras.list, lambda: vault.cameras.set("cam-1", name="x")):
+        with pytest.raises(TooNew, match="newer version"):
+            act()
+    with vault.environment.read() as txn:
+        assert txn.get(Table.REGISTRY, name.row_key) == newer
 
 
 def test_a_target_that_is_not_empty_is_refused(vault: Vault) -> None:
