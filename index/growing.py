@@ -11,14 +11,17 @@ from contextlib import ExitStack, contextmanager
 
 from index.catalog import Catalog
 from index.environment import Environment
-from vault.errors import Damaged, NotFound
+from vault.errors import Damaged, NotFound, Unreadable
 from vault.grant import Grant, system_grant
 from vault.ids import CameraNumber
+from vault.logs import Log
 from vault.media import SegmentTable
 from vault.segment.read import read_open
 from vault.source import OpenSource
 from vault.spool import Spool
 from vault.timebase import Interval
+
+log = Log("index.growing")
 
 
 @contextmanager
@@ -28,7 +31,7 @@ def growing(
     """Each such segment of a camera as far as whole fragments reach, and its bytes, open until the `with` ends.
 
     Ask the index for committed segments afterwards, never before: then a file that is committed in between is in both, and
-    none is in neither. Raises StoreError.
+    none is in neither. A file that the disk does not give is named in the log, and the others are shown. Raises StoreError.
     """
     catalog = Catalog(environment)
     with ExitStack() as stack:
@@ -43,6 +46,8 @@ def growing(
             except (NotFound, Damaged):
                 # Not found: it went to the store since the listing. Damaged: nothing whole is in it yet.
                 continue
+            except Unreadable as error:
+                log.warning("file of the spool is not given by its disk; the rest is shown", error=error)
         yield found
 
 

@@ -14,11 +14,11 @@ from index.node import Node
 from index.repair import Action, Item, Lost, Orphan, Plan
 from index.rows import CAMERA, Place, SegmentRow, State, Usage, key_of_pending, pending_key, segment_key
 from index.writes import SegmentWriter, sum_of, usage_of
-from vault.errors import Damaged, NotFound, UsageError
+from vault.errors import Damaged, NotFound, Unreadable, UsageError
 from vault.grant import system_grant
 from vault.ids import CameraNumber, SegmentKey
 from vault.store.interface import ObjectStat
-from vault.store.segments import open_segment
+from vault.store.segments import damage, open_segment
 
 _EVERY = 1_000
 
@@ -54,6 +54,8 @@ def _orphan(node: Node, stat: ObjectStat, before_us: int) -> Orphan | None:
             return None
         except Damaged as error:
             unreadable = str(error)
+        except Unreadable as error:
+            unreadable = str(damage(node.store, key, error))
     return Orphan(stat.key, key, stat.size_bytes, stat.modified_us, unreadable)
 
 

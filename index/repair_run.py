@@ -12,11 +12,11 @@ from index.node import Node
 from index.outbox import actor_here, record
 from index.repair import LOST, Action, Item, Plan
 from index.rows import NewRow, Place, segment_key
-from vault.errors import Refused, StreamvaultError
+from vault.errors import Refused, StreamvaultError, Unreadable
 from vault.grant import system_grant
 from vault.ids import SegmentKey
 from vault.ledger.entry import Kind, NewEntry
-from vault.store.segments import open_segment
+from vault.store.segments import damage, open_segment
 
 _BATCH = 200
 _ON_RECORD = (Action.ADOPT, Action.DELETE, Action.GAP)
@@ -69,10 +69,12 @@ def _adopt(node: Node, items: list[Item]) -> Refusals:
     refusals: Refusals = []
     rows: list[NewRow] = []
     for item in items:
+        key = SegmentKey.parse(item.id)
         try:
-            key = SegmentKey.parse(item.id)
             with open_segment(node.store, key, system_grant("repair")) as source:
                 rows.append(closed_row(key, source))
+        except Unreadable as error:
+            refusals.append((item.id, str(damage(node.store, key, error))))
         except StreamvaultError as error:
             if error.retryable:
                 raise

@@ -7,6 +7,7 @@ call, a bucket one by one over several connections.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +16,16 @@ from index.alarms import Alarms
 from index.catalog import Catalog
 from index.registry import Registry
 from index.room import NO_SPACE
-from index.rows import SegmentRow
+from index.rows import Place, SegmentRow
 from ingest.lanes import Lanes
 from ingest.turns import Turns
 from vault.clock import Clock
-from vault.errors import Damaged, NotFound, StoreError, StreamvaultError
+from vault.errors import Damaged, NotFound, StoreError, StreamvaultError, Unreadable
 from vault.ids import SegmentKey
 from vault.logs import Log
+from vault.source import FileSource
 from vault.spool import Spool
-from vault.store.interface import NewObject, ObjectStore
+from vault.store.interface import Failure, NewObject, ObjectStore
 from vault.timebase import US
 
 log = Log("ingest.uploader")
@@ -39,6 +41,8 @@ SETTLE_US = US // 2
 """While a backlog drains, so many puts share a commit."""
 
 AWAY = "store away"
+BAD = "not uploaded"
+_PIECE_BYTES = 1024 * 1024
 _TEXTS = {
     AWAY: "nothing can be put into the store, and the spool holds what is recorded",
     NO_SPACE: "the store says that it is full, and the spool holds what is recorded; give it room or lower what is kept",
@@ -78,6 +82,9 @@ class Uploader:
         self._settled_us = 0
         self._more = False
         self._alarmed: str | None = ""
+        self._bad: dict[str, str] = {}
+        """Segments that are themselves the reason why they are not put, and what it is."""
+        self._told: str | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uploader", daemon=True)
 
@@ -182,7 +189,7 @@ class Uploader:
     def _send(self, rows: Sequence[SegmentRow]) -> _Sent:
         try:
             objects = [self._object(row) for row in rows]
-            return _Sent(rows, (), {failure.key: failure.error for failure in self._store.put_files(objects)})
+            return _Sent(rows, (), {failure.key: self._whose(failure) for failure in self._store.put_files(objects)})
         except Exception as error:
             return _Sent(rows, (), dict.fromkeys((row.key.object_key for row in rows), _ours(error)))
 
@@ -190,6 +197,23 @@ class Uploader:
         # Footage that ends after now was recorded by a clock that was wrong; its term is wrong too, and could not be taken back.
         until_us = row.min_until_us if self._lock and row.end_us <= self._clock.now_us() else 0
         return NewObject(row.key.object_key, self._spool.path_of(row.key), row.blake3, until_us)
+
+    def _whose(self, failure: Failure) -> StreamvaultError:
+        """Damaged where it is the spool's disk that does not give the file, else what the store said."""
+        error, cause = failure.error, failure.error.__cause__
+        if not isinstance(error, Unreadable) and not (isinstance(cause, OSError) and cause.errno == errno.EIO):
+            return error
+        path = self._spool.path_of(SegmentKey.parse(failure.key))
+        try:
+            with FileSource(path) as source:
+                source.forget()
+                for offset in range(0, source.size, _PIECE_BYTES):
+                    source.read(offset, min(_PIECE_BYTES, source.size - offset))
+        except Unreadable as unreadable:
+            return Damaged(f"{failure.key}: the spool's disk does not give its file: {unreadable}")
+        except StreamvaultError:
+            pass
+        return error
 
     def _send_small(self, keys: Sequence[str]) -> _Sent:
         """In their order, each dropped from the spool when the store has it; the store being away ends it."""
@@ -212,6 +236,8 @@ class Uploader:
         for name, error in sent.failures.items():
             passing = not self._is_its_own(name, error)
             why = why or (error if passing else None)
+            if sent.rows and not passing:
+                self._bad[name] = str(error)
             # Small objects are waited for: only one that can never be put lets the others pass.
             if sent.rows or not passing:
                 aside = self._turns.refused(name, mono_us, passing=passing)
@@ -252,7 +278,8 @@ class Uploader:
             self._spool.remove(key)
 
     def _say(self) -> None:
-        """The alarm, and one line in the log when it begins and when it ends."""
+        """The alarms, and one line in the log when one begins and when it ends."""
+        self._say_bad()
         why = self._turns.why_away
         if why == self._alarmed:
             return
@@ -264,6 +291,19 @@ class Uploader:
             elif self._alarms.end(kind, ""):
                 log.info("alarm over", reason=kind)
         self._alarmed = why
+
+    def _say_bad(self) -> None:
+        for name in list(self._bad):
+            row = self._catalog.row(SegmentKey.parse(name))
+            if row is None or row.place is Place.STORE:
+                del self._bad[name]
+        text = ""
+        if self._bad:
+            first = min(self._bad)
+            text = f"{len(self._bad)} segments of the spool cannot be put as they are, and wait there: {self._bad[first]}"
+        if text != self._told:
+            self._alarms.say(BAD, text)
+            self._told = text
 
 
 def _ours(error: Exception) -> StreamvaultError:

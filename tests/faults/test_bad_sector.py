@@ -17,19 +17,24 @@ import pytest
 from access.export.intake import Intake
 from access.export.job import Step
 from index.check_objects import Level, ObjectCheck
+from index.growing import growing_intervals
 from index.renew import renew
+from index.repair import DAY_US, Action, plan_orphans
+from index.repair_look import orphans
+from index.repair_run import run
 from tests.access.export.test_engine import custody, verify
 from tests.support.disks import power_cut_disk
 from tests.support.exporting import OPERATOR, SAID, exporting, outcomes, wish
+from tests.support.index_vault import closed_segment
 from tests.support.probe import decode_errors
 from tests.support.segments import START_US, video_track
 from tests.support.streams import encode_h264
 from tests.support.vaults import make_vault
-from vault.clock import ManualClock
+from vault.clock import ManualClock, SystemClock
 from vault.config import Config
 from vault.datafolder import DataFolder
 from vault.errors import Damaged, StoreError
-from vault.ids import CameraNumber
+from vault.ids import CameraNumber, SegmentKey
 from vault.timebase import US, Interval, format_us
 
 SPAN = Interval(START_US, START_US + 14 * US)
@@ -71,17 +76,17 @@ def test_a_segment_that_cannot_be_read_is_damaged_to_every_command(data: Path, t
         "    print('next', file=sys.stderr, flush=True)\n"
     )
     inject = "inject=?pread64,?preadv,?preadv2:error=EIO"
-    run = subprocess.run(
+    done = subprocess.run(
         ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(bad), "-e", inject, sys.executable, "-c", program,
          json.dumps(commands), str(data)],
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
-    ended = [int(line.split()[1]) for line in run.stdout.splitlines() if line.startswith("ended")]
-    assert ended == [8, 8, 8, 8, 0], run.stdout + run.stderr
-    clip, snapshot, _, create, _, _ = run.stderr.split("next\n")
-    assert all(key in text and "cannot be read" in text for text in (clip, snapshot, create)), run.stderr
+    ended = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("ended")]
+    assert ended == [8, 8, 8, 8, 0], done.stdout + done.stderr
+    clip, snapshot, _, create, _, _ = done.stderr.split("next\n")
+    assert all(key in text and "cannot be read" in text for text in (clip, snapshot, create)), done.stderr
     assert "--allow-damaged" in create
-    assert key in run.stdout
+    assert key in done.stdout
     assert not (tmp_path / "clip.mp4").exists()
     assert_left_out(out, key)
 
@@ -145,6 +150,57 @@ def test_one_segment_that_cannot_be_read_does_not_stop_a_rebuild(data: Path, mon
     assert "cannot be read" in why
     with exporting(data) as (node, _):
         assert len(node.timeline.span(CameraNumber(1), SPAN)) == 2
+
+
+def test_one_orphan_that_cannot_be_read_is_kept_and_the_other_is_taken_in(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pread
+    keys = [SegmentKey(CameraNumber(1), START_US + at * 60 * US, 1, at) for at in (10, 11)]
+    with exporting(data) as (node, _):
+        for key in keys:
+            node.store.put_bytes(key.object_key, closed_segment(key))
+        bad = data / "store" / keys[0].object_key
+
+        def pread(fd: int, length: int, offset: int) -> bytes:
+            if Path(f"/proc/self/fd/{fd}").readlink() == bad:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real(fd, length, offset)
+
+        now_us = SystemClock().now_us() + DAY_US
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pread", pread)
+            found, objects = orphans(node, now_us, 0)
+            plan = plan_orphans(found, objects, now_us, 0)
+        assert [item.action for item in plan.items] == [Action.KEEP, Action.ADOPT]
+        assert keys[0].object_key in plan.items[0].reason
+        # It is read as a whole only when it is taken in.
+        plan = plan_orphans(orphans(node, now_us, 0)[0], objects, now_us, 0)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pread", pread)
+            refusals = run(node, plan)
+        assert [name for name, _ in refusals] == [keys[0].object_key]
+        assert node.catalog.row(keys[1]) is not None
+
+
+def test_one_open_file_that_cannot_be_read_hides_no_other(
+    data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, camera = os.pread, CameraNumber(1)
+    keys = [SegmentKey(camera, START_US + at * 60 * US, 1, at) for at in (10, 11)]
+    with exporting(data) as (node, _):
+        for key in keys:
+            os.write(fd := node.spool.create(key), closed_segment(key))
+            os.close(fd)
+        bad = node.spool.path_of(keys[0])
+
+        def pread(fd: int, length: int, offset: int) -> bytes:
+            if Path(f"/proc/self/fd/{fd}").readlink() == bad:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real(fd, length, offset)
+
+        monkeypatch.setattr(os, "pread", pread)
+        found = growing_intervals(node.environment, node.spool, camera, START_US + 3_600 * US)
+        assert [interval.start_us for interval in found] == [keys[1].start_us]
+    assert str(bad) in str([vars(record) for record in caplog.records])
 
 
 def assert_left_out(package: Path, key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from ingest.uploader import BATCH, Uploader
 from tests.support.index_vault import Vault, closed_segment, open_vault, row_of
 from tests.support.node import wait_until
 from vault.clock import SystemClock
-from vault.errors import Damaged, StoreError, StoreFull, StreamvaultError
+from vault.errors import Damaged, StoreError, StoreFull, StreamvaultError, Unreadable
 from vault.ids import CameraNumber, SegmentKey
 from vault.store.interface import Failure, Failures, NewObject
 from vault.store.local import LocalStore
@@ -87,6 +88,40 @@ def test_objects_that_the_store_never_takes_do_not_keep_the_later_ones_waiting(v
     assert places(vault, bad) == [Place.SPOOL] * (BATCH + 5)
     assert all(vault.spool.path_of(key).exists() for key in bad)
     # They are at fault, and not the store.
+    (alarm,) = Alarms(vault.environment).lasting()
+    assert (alarm.kind, alarm.message) == (
+        "not uploaded",
+        f"{BATCH + 5} segments of the spool cannot be put as they are, and wait there: not what it was",
+    )
+
+
+def test_a_file_that_the_spools_disk_does_not_give_is_named_and_the_others_go(
+    vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, real = commit(vault, 3), os.pread
+    sender, store = uploader(vault, tmp_path)
+    bad, fine = keys[0], keys[1]
+    # Of the other one it is the store's disk that has the fault: the spool gives its file.
+    store.refuses = {key.object_key: Unreadable(f"reading 9 bytes of {key.object_key}: EIO") for key in (bad, fine)}
+    path = vault.spool.path_of(bad)
+
+    def pread(fd: int, length: int, offset: int) -> bytes:
+        if Path(f"/proc/self/fd/{fd}").readlink() == path:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, length, offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", pread)
+        sender.run_once()
+    assert places(vault, keys) == [Place.SPOOL, Place.SPOOL, Place.STORE]
+    (alarm,) = Alarms(vault.environment).lasting()
+    assert alarm.kind == "not uploaded"
+    assert alarm.message.startswith("1 segments of the spool")
+    assert str(path) in alarm.message
+    store.refuses = {}
+    vault.clock.advance(2 * US)
+    sender.run_once()
+    assert places(vault, keys) == [Place.STORE] * 3
     assert not Alarms(vault.environment).lasting()
 
 

@@ -83,7 +83,9 @@ class LocalStore:
             except StreamvaultError as error:
                 failures.append(Failure(file.key, error))
             except OSError as error:
-                failures.append(Failure(file.key, store_error(f"putting {file.path} as {file.key}", error)))
+                failed = store_error(f"putting {file.path} as {file.key}", error)
+                failed.__cause__ = error
+                failures.append(Failure(file.key, failed))
         try:
             self._make_durable({(self.root / key).parent for key in placed})
         except OSError as error:
