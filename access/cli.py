@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from access.export.cli import COMMANDS as EXPORTS
-from access.look_cli import LOOKS, footage_of
-from access.serve import serve
+from access.look_cli import footage_of
 from index.console import open_session
 from vault.console import (
     MOMENT,
@@ -79,4 +77,4 @@ def _draw(camera_id: str, wanted: Interval, view: View) -> None:
         click.echo(f"{len(rows) - MAX_TABLE_ROWS:,} more are left out; --json has all of them")
 
 
-COMMANDS: tuple[click.Command, ...] = (serve, timeline, *LOOKS, *EXPORTS)
+COMMANDS: tuple[click.Command, ...] = (timeline,)

@@ -282,4 +282,4 @@ def _report(output: Path, about: dict[str, Any], as_json: bool, lines: list[str]
             click.echo(text, err=output == STDOUT)
 
 
-LOOKS: tuple[click.Command, ...] = (clip, snapshot)
+COMMANDS: tuple[click.Command, ...] = (clip, snapshot)

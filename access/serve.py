@@ -198,3 +198,6 @@ def serve(session: Session, only: str | None, log_level: str) -> None:
         finally:
             if child is not None:
                 child.stop()
+
+
+COMMANDS: tuple[click.Command, ...] = (serve,)

@@ -11,6 +11,7 @@ import click
 import pytest
 
 import streamvault
+from access import commands
 from tests.test_house import ROOT
 from vault.errors import StreamvaultError
 
@@ -27,7 +28,7 @@ def failing(error: BaseException) -> click.Command:
 
 
 def call(monkeypatch: pytest.MonkeyPatch, error: BaseException, *options: str) -> int:
-    monkeypatch.setitem(streamvault.cli.commands, "fail", failing(error))
+    monkeypatch.setitem(commands.cli.commands, "fail", failing(error))
     return streamvault.run([*options, "fail"])
 
 
@@ -42,7 +43,7 @@ def test_every_error_of_ours_is_one_line_and_its_exit_code(
     assert call(monkeypatch, kind("what we did\nand where: rtsp://u:geheim@192.0.2.1/")) == kind.exit_code
     out, err = capsys.readouterr()
     assert (out, err) == ("", "streamvault: what we did and where: rtsp://***@192.0.2.1/\n")
-    assert f"  {kind.exit_code}  " in streamvault.EXIT_CODES
+    assert f"  {kind.exit_code}  " in commands.EXIT_CODES
 
 
 def test_an_error_nobody_foresaw_is_one_line_too_and_a_trace_under_debug(
@@ -63,6 +64,45 @@ def test_an_interrupt_has_the_shells_exit_code(monkeypatch: pytest.MonkeyPatch, 
     assert call(monkeypatch, KeyboardInterrupt()) == 130
     # The terminal shows ^C first, so the message begins on a line of its own.
     assert capsys.readouterr().err == "\nstreamvault: interrupted\n"
+
+
+@pytest.mark.parametrize("interrupted", ["access", "click.core", "vault.console", "index.ledger_cli", "index.node"])
+def test_an_interrupt_while_it_starts_ends_with_the_shells_exit_code_and_no_trace(interrupted: str, data_path: Path) -> None:
+    """A real signal, once the module is imported: the process tells of each, in a pipe so small that it cannot run ahead."""
+    streamvault.run(["--data", str(data_path), "init"])
+    command = [sys.executable, "-X", "importtime", "-m", "streamvault", "--data", str(data_path), "ledger", "verify"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=pipe, bufsize=0, pipesize=4096) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.decode().split("|")[-1].strip() == interrupted:
+                process.send_signal(signal.SIGINT)
+                break
+        else:
+            pytest.fail(f"{interrupted} was not imported")
+        said = [line for line in process.stderr if not line.startswith(b"import time:") and line.strip()]
+        # A signal that Python meets while it compiles a text ends the process itself, which is 130 to a shell as well.
+        assert process.wait(30) in (130, -signal.SIGINT), said
+    assert said in ([], [b"streamvault: interrupted\n"])
+
+
+def test_a_shell_that_lets_it_ignore_interrupts_is_obeyed() -> None:
+    line = """trap '' INT; "$0" -c 'import signal, streamvault, sys
+sys.argv[1:] = ["--version"]
+signal.raise_signal(signal.SIGINT)
+streamvault.main()'"""
+    run = subprocess.run(["sh", "-c", line, sys.executable], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_command_imports_no_other_commands_modules() -> None:
+    code = (
+        "import sys, streamvault\n"
+        "assert streamvault.run(['verify', '--help']) == 0\n"
+        "print(sorted({'ingest.cli', 'index.cli', 'retention.cli', 'access.serve'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
 
 
 def test_help_and_a_mistyped_command_load_nothing_heavy() -> None:

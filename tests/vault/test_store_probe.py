@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import streamvault
+from access import commands
 from tests.support.s3servers import KEYS, Server, key_source, server
 from tests.vault.store_contract import keys, read_back
 from vault.clock import SystemClock
@@ -145,17 +145,17 @@ def test_the_command_prints_the_table_and_ends_with_4_where_something_is_pretend
     for program, code in (("versitygw", 0), ("rclone", 4)):
         with server(program, tmp_path / program) as running:
             config.write_text(f"[store]\nkind = 's3'\nendpoint = '{running.settings.endpoint}'\nbucket = 'footage'\n")
-            result = CliRunner().invoke(streamvault.cli, ["--config", str(config), "store", "probe", "--json"])
+            result = CliRunner().invoke(commands.cli, ["--config", str(config), "store", "probe", "--json"])
             document = json.loads(result.stdout)
             assert document["store"] == f"{running.settings.endpoint}/footage"
             assert {trial["feature"] for trial in document["trials"]} >= set(CORE)
             assert getattr(result.exception, "exit_code", 0) == code
             assert (code == 0) or "only pretends to have: conditional put" in str(result.exception)
-            table = CliRunner().invoke(streamvault.cli, ["--config", str(config), "store", "probe"]).stdout
+            table = CliRunner().invoke(commands.cli, ["--config", str(config), "store", "probe"]).stdout
             assert "checksum crc32c" in table
             assert KEYS["AWS_SECRET_ACCESS_KEY"] not in table + result.stdout
 
 
 def test_a_local_store_is_no_bucket(tmp_path: Path) -> None:
-    result = CliRunner().invoke(streamvault.cli, ["--data", str(tmp_path), "store", "probe"])
+    result = CliRunner().invoke(commands.cli, ["--data", str(tmp_path), "store", "probe"])
     assert "only a bucket can be asked" in str(result.exception)
