@@ -207,7 +207,7 @@ def set_(
     By the site where a camera stood is decided who may see what it recorded there: say --since where a move is told later than made.
     """
     from index.cameras import KEEP
-    from index.credentials import camera_url, readdressed
+    from index.credentials import address_of, camera_url, readdressed
     from vault.secrets import join_url
 
     credentials = given_credentials(credentials_file, ask, from_stdin)
@@ -223,7 +223,7 @@ def set_(
         if url or credentials or no_credentials:
             box, old = node.folder.credentials(), node.cameras.get(camera_id)
             if no_credentials:
-                url, secret = sealed(join_url(url or camera_url(old, box).url, None, None), None, box)
+                url, secret = sealed(join_url(address_of(url) if url else camera_url(old, box).url, None, None), None, box)
             elif (made := readdressed(old, url or old.url, credentials, box)) is not None:
                 url, secret = made.url, made.secret
             else:

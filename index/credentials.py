@@ -40,8 +40,8 @@ def address_of(text: str) -> str:
 
 def seal_url(url: str, box: CredentialBox) -> SealedUrl:
     """For the registry. Raises UsageError, which does not quote the address."""
-    whole = split_url(url).url
-    if BLANK in whole:
+    whole, user, password = split_url(url)
+    if BLANK in whole or BLANK in (user, password):
         raise UsageError(f"what is secret in the address is blanked ({BLANK}); write the address in full")
     public = redact(whole)
     scheme = public.partition("://")[0].lower()

@@ -35,12 +35,16 @@ def always(site: str) -> Stays:
 
 def moved(stays: Stays, site: str, now_us: int, since_us: int | None = None) -> Stays:
     """At `site` from now on: nothing changes for a camera that stands there, and a clock that went back changes no past. With
-    `since_us` from then on, whatever was said of later."""
+    `since_us` from then on, whatever was said of later. Said of the site of its last move that is when it came there, earlier or later
+    than was said before."""
     last = stays[-1] if stays else None
     if since_us is None:
         if last is not None and last.site == site:
             return stays
         since_us = now_us if last is None else max(now_us, last.from_us)
+    elif last is not None and last.site == site:
+        # It came there at another time than was said. Of a first stay nothing is known of before, and it keeps what it has.
+        stays = stays[:-1] or stays
     before = tuple(stay for stay in stays if stay.from_us < since_us)
     if before and before[-1].site == site:
         return before

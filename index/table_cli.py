@@ -49,8 +49,8 @@ def import_cameras(session: Session, file: Path, dry_run: bool, as_json: bool, b
     """Add the cameras of a CSV file, and change those that are there already: all of them, or none when one row is wrong.
 
     The first line names the columns: id and url, and if wanted any that `camera export` writes. What a file has no column for stays
-    as it is, and so do numbers, footage, the site where a row names none, and the credentials of a camera whose row has none, while
-    its address is at the same host. A camera that is as its row says is left. A new site means from now on; `camera set --since`
+    as it is, and so do numbers, footage, the site where a row names none, and the credentials of a camera whose row has no password,
+    while its address is at the same host and its user the same. A camera that is as its row says is left. A new site means from now on; `camera set --since`
     tells an earlier time. The text is UTF-8 or GB 18030. A file may hold 20,000 cameras; of a large one that is cut short, by a
     power cut perhaps, a part may be there: import it again.
     """
@@ -134,9 +134,12 @@ def export_sites(session: Session, output: Path, force: bool) -> None:
 def _camera_of(line: CameraLine, old: Camera | None, box: CredentialBox) -> NewCamera:
     """The camera as the row says; what the file has no column for stays as it is. Raises UsageError, Damaged."""
     from index.cameras import NewCamera
-    from index.credentials import readdressed
+    from index.credentials import camera_url, readdressed
 
     credentials = (line.user, line.password or "") if line.user is not None else None
+    if old is not None and credentials and not line.password and line.user == camera_url(old, box).user:
+        # Of the password the row says nothing: lists go about without.
+        credentials = None
     if old is None:
         url, secret = sealed(line.url, credentials, box)
     else:

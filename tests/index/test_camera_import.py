@@ -102,6 +102,12 @@ def test_a_file_says_what_is_changed_and_what_it_has_no_column_for_stays(
         ("rtsp://192.0.2.1/s?token=***,v,w", (f"rtsp://192.0.2.1/s?token={SECRET}", "v", "w")),
         ("rtsp://192.0.2.1:1554/s?token=***,,", None),
         ("rtsp://192.0.2.1/s,,", ("rtsp://192.0.2.1/s", "u", SECRET)),
+        # Lists go about without passwords: of that one nothing is said.
+        ("rtsp://192.0.2.1/s,u,", ("rtsp://192.0.2.1/s", "u", SECRET)),
+        ("rtsp://192.0.2.9/s,u,", None),
+        ("rtsp://192.0.2.1/s,v,", ("rtsp://192.0.2.1/s", "v", "")),
+        # As an address is shown in a log.
+        ("rtsp://***@192.0.2.1/s,,", None),
     ],
 )
 def test_credentials_stay_with_their_host_and_go_to_no_other(
@@ -132,6 +138,8 @@ def test_a_new_address_that_is_set_keeps_the_credentials_at_its_host_only(
     assert run("camera", "set", "a", "--url", "rtsp://192.0.2.10/other") == 0
     assert "credentials were for its old host" in capsys.readouterr().out
     assert whole(data_path, "a") == ("rtsp://192.0.2.10/other", None, None)
+    assert run("camera", "set", "a", "--url", "live.sdp", "--no-credentials") == 0
+    assert whole(data_path, "a")[0].endswith("/live.sdp")
 
 
 def test_a_move_is_kept_and_reaches_the_footage_that_is_there(vault: Vault) -> None:

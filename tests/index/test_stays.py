@@ -45,7 +45,10 @@ TWO = stays(("gate", 0), ("yard", 20))
         ((), "gate", 9, None, stays(("gate", 9))),
         # Said of an earlier time: what was said of later is forgotten.
         (TWO, "yard", 30, 10, stays(("gate", 0), ("yard", 10))),
-        (TWO, "yard", 30, 25, TWO),
+        # It came later than was said: until then it stood where it had been.
+        (TWO, "yard", 30, 25, stays(("gate", 0), ("yard", 25))),
+        (stays(("yard", 0), ("gate", 10), ("yard", 20)), "yard", 30, 25, stays(("yard", 0), ("gate", 10), ("yard", 25))),
+        (stays(("yard", 0), ("gate", 10), ("yard", 20)), "yard", 30, 5, always("yard")),
         (TWO, "gate", 30, 10, always("gate")),
         (TWO, "shed", 30, 0, always("shed")),
         (stays(("gate", 5)), "gate", 30, 2, stays(("gate", 2))),

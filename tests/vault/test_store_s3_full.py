@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from minio.versioningconfig import ENABLED, VersioningConfig
 
 from tests.support.disks import power_cut_disk
 from tests.support.s3servers import Server, key_source, server
@@ -74,3 +75,16 @@ def test_a_full_bucket_says_so_and_lets_go_of_what_is_deleted(full: Full, tmp_pa
         fresh.put_file(KEYS[3], footage)
         assert fresh.delete(KEYS) == []
         assert list(fresh.list("segments/")) == []
+
+
+@pytest.mark.parametrize("full", ["minio"], indirect=True)
+def test_what_was_put_before_a_bucket_kept_versions_is_gone_and_not_hidden(full: Full, tmp_path: Path) -> None:
+    footage = tmp_path / "footage"
+    footage.write_bytes(os.urandom(1 << 20))
+    with full.store() as store:
+        store.put_file(KEYS[0], footage)
+        store.client._minio.set_bucket_versioning(store.client.bucket, VersioningConfig(ENABLED))
+    full.fill()
+    with full.store() as fresh:
+        assert fresh.delete(KEYS[:1]) == []
+        assert list(fresh.client.versions(KEYS[0])) == []

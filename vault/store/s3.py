@@ -174,8 +174,8 @@ class S3Store:
             # A listing that goes wrong ends the deletion: a name alone would only be hidden where there are versions after all.
             objects: Objects = []
             for name in names:
-                versions = [version for version in self.client.versions(name) if version != "null"]
-                objects += [(name, version) for version in versions] if versions else [(name, None)]
+                # The one that was put before the bucket kept versions is called `null`, and by its name alone it would only be hidden.
+                objects += [(name, version) for version in self.client.versions(name)] or [(name, None)]
             return objects
         if not versioned:
             return [(name, None) for name in names]
