@@ -147,7 +147,7 @@ def verify(session: Session, trusted: tuple[str, ...], kept: Path | None, as_jso
 
 
 def _fingerprint(text: str) -> str:
-    """Of a fingerprint, a PEM, or a file with a PEM. Raises UsageError."""
+    """Of a fingerprint, a PEM, or a file with either. Raises UsageError, which quotes no file: it may be that of a secret."""
     from vault.errors import UsageError
     from vault.signing.ed25519 import MAX_PEM_BYTES
     from vault.signing.signer import fingerprint_of
@@ -157,10 +157,15 @@ def _fingerprint(text: str) -> str:
     except UsageError:
         try:
             with Path(text).open("rb") as file:
-                return fingerprint_of(file.read(MAX_PEM_BYTES).decode("utf-8", "replace"))
+                data = file.read(MAX_PEM_BYTES)
         except (OSError, ValueError):
-            pass
-        raise
+            data = None
+        if data is None:
+            raise
+    try:
+        return fingerprint_of(data.decode("utf-8", "replace"))
+    except UsageError:
+        raise UsageError(f"{text[:200]}: holds neither a public key of Ed25519 in PEM form nor a fingerprint") from None
 
 
 def _anchors_in(path: Path, ledger: Ledger) -> list[Anchor]:

@@ -6,6 +6,7 @@ that waited, or of which nobody knows any more whether they were handed over.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -87,7 +88,7 @@ class _LostLooks(OpenLooks):
 
     def __init__(self, ledger: Ledger, folders: Iterable[str]) -> None:
         super().__init__(ledger)
-        self._folders = {name.encode() for name in folders}
+        self._folders = {*map(os.fsencode, folders)}
         self.waiting: dict[bytes, bytes] = {}
         self.closed: dict[bytes, bytes] = {}
 

@@ -176,3 +176,7 @@ def test_what_is_given_counts_alone(made: Path, capsys: pytest.CaptureFixture[st
     assert run(made, "ledger", "verify", "--trust", str(made / "nowhere.pem")) == 2
     assert run(made, "ledger", "verify", "--trust", str(made / "keys" / "ledger.key")) == 2
     assert "BEGIN PRIVATE" not in capsys.readouterr().err
+    secret = made / "keys" / "credentials.key"
+    assert run(made, "ledger", "verify", "--trust", str(secret)) == 2
+    assert secret.read_text().strip() not in (said := capsys.readouterr().err)
+    assert "holds neither a public key" in said
