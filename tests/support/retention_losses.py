@@ -70,8 +70,8 @@ class LosingWorld(World):
                 # What was raised meanwhile has it, now that it is not past saving.
                 item.deleting = False
                 self.model.comes_in(item)
-            if item.doubt and row.min_until_us == 0 and not told:
-                # The file says that it is in doubt, and nobody else said more.
+            if item.doubt and row.min_until_us == 0 and (not told or before.place is Place.SPOOL):
+                # The file says that it is in doubt, and nobody else said more: manifests list what is in the store.
                 item.day = item.until_us = None
             elif before.state is State.COMMITTED:
                 assert (row.min_until_us, row.counted_us) == (item.until_us or 0, before.counted_us), item.key.object_key
