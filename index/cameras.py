@@ -341,6 +341,8 @@ def camera_from(fields: Fields) -> Camera:
         removed, first, secret = fields["removed_us"], fields["first_record_us"], fields["secret"]
         # What format 1 did not know is empty.
         low = fields.get("lowering")
+        if first is not None and not 0 <= int(first) <= MAX_US:
+            raise ValueError("first")
         return Camera(
             CameraNumber(int(fields["number"])),
             camera_id(str(fields["id"])),

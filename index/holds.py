@@ -237,18 +237,21 @@ def restore_holds(txn: WriteTxn, documents: Iterable[Fields]) -> None:
 def order_from(fields: Fields) -> Order:
     """The hold of a document's fields. Raises Damaged."""
     try:
-        interval, until = fields["interval"], fields["until_us"]
+        interval, until, number = fields["interval"], fields["until_us"], int(fields["number"])
+        cameras = [int(camera) for camera in fields["cameras"]]
+        if not 0 < number < 10**10 or not all(0 < camera < 2**32 for camera in cameras) or int(interval["start_us"]) < 0:
+            raise ValueError("number, cameras or interval")
         return Order(
-            int(fields["number"]),
+            number,
             str(fields["case"]),
             str(fields["why"]),
-            tuple(CameraNumber(int(number)) for number in fields["cameras"]),
+            tuple(map(CameraNumber, cameras)),
             Interval(int(interval["start_us"]), int(interval["end_us"])),
             None if until is None else int(until),
             _act(fields["placed"]) or Act("", 0),
             *(_act(fields[what]) for what in ("extended", "asked", "released")),
         )
-    except (KeyError, TypeError, ValueError, UsageError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, UsageError) as error:
         raise Damaged("a hold in the registry lacks a field; run `index rebuild`") from error
 
 

@@ -26,7 +26,7 @@ from vault.errors import Damaged
 from vault.ids import CameraNumber
 from vault.media import SegmentFlag
 from vault.retain import MAX_DAYS, raised_until_us
-from vault.timebase import US
+from vault.timebase import MAX_US, US
 
 KIND: Final = "raises"
 NOTICE_US: Final = 86_400 * US
@@ -163,14 +163,16 @@ def restore_raises(txn: WriteTxn, documents: Iterable[Fields]) -> None:
     found: list[Raise] = []
     for fields in documents:
         try:
-            lift_number(txn, KIND, int(fields["number"]))
-            days = int(fields["days"])
-            if not 1 <= days <= MAX_DAYS:
-                raise ValueError("days")
-            asked_us, newest, zone = int(fields["asked_us"]), fields.get("newest", {}), str(fields["zone"])
+            number, days, asked_us = int(fields["number"]), int(fields["days"]), int(fields["asked_us"])
+            if not (0 < number < 10**10 and 1 <= days <= MAX_DAYS and 0 <= asked_us <= MAX_US):
+                raise ValueError("number, days or time")
+            lift_number(txn, KIND, number)
+            newest, zone = fields.get("newest", {}), str(fields["zone"])
             notice_us, lowered = int(fields.get("notice_us", NOTICE_US)), bool(fields.get("lowered"))
             for camera in fields["cameras"]:
                 before_us = int(newest.get(str(camera), asked_us)) + notice_us
+                if not 0 < int(camera) < 2**32:
+                    raise ValueError("camera")
                 found.append(Raise(CameraNumber(int(camera)), asked_us, days, zone, before_us, None, lowered))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Damaged("a raise in the registry lacks a field; run `index rebuild`") from error

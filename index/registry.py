@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from index.deeds import change
 from index.environment import Environment, ReadTxn, Table, WriteTxn
@@ -76,7 +76,7 @@ def decode(raw: bytes, where: str) -> tuple[DocumentName, int, Fields]:
     try:
         if len(raw) > MAX_OBJECT_BYTES:
             raise ValueError("too long")
-        whole = json.loads(raw)
+        whole = json.loads(raw, parse_float=_no_number, parse_constant=_no_number)
         if type(whole["format"]) is int and whole["format"] > FORMAT:
             raise TooNew(
                 f"{where[:160]}: was written by a newer version of streamvault: it has format {whole['format']}, and this version "
@@ -174,6 +174,11 @@ class Registry:
         """These objects are in the store, or were never acknowledged. Raises StoreError."""
         for failure in self._waiting.delete(keys):
             raise StoreError(f"dropping the registry object {failure.key} from the spool: {failure.error}")
+
+
+def _no_number(text: str) -> NoReturn:
+    """Documents have whole numbers only, and an endless one is none that `int` takes."""
+    raise ValueError("a fraction, or no number")
 
 
 def _changed_us(raw: bytes) -> int:

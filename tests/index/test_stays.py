@@ -100,6 +100,14 @@ def test_of_a_document_of_before_stays_were_kept_only_what_it_says_since_its_las
     assert camera_from(OLD).stays == (), "and of one that says nothing at all, nothing"
 
 
+@pytest.mark.parametrize("number", ["Infinity", "1e999", "NaN", "5.0"])
+@pytest.mark.parametrize("format_", [2, 3])
+def test_a_number_that_is_not_a_whole_one_is_damage(number: str, format_: int) -> None:
+    raw = json.loads(encode(camera_document(camera_from(OLD).number), 3, 77, OLD | {"added_us": 77})) | {"format": format_}
+    with pytest.raises(Damaged):
+        decode(json.dumps(raw).replace("77", number).encode(), "x")
+
+
 @pytest.fixture
 def vault(tmp_path: Path) -> Iterator[Vault]:
     with open_vault(tmp_path, T0) as opened:
