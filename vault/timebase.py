@@ -35,7 +35,11 @@ class Interval:
 
     def __post_init__(self) -> None:
         if self.end_us <= self.start_us:
-            raise UsageError(f"a range must end after it starts, not {self}")
+            # What is beyond the calendar has no words.
+            is_shown = 0 <= self.end_us <= self.start_us <= MAX_US
+            raise UsageError(
+                f"a range must end after it starts, not {self if is_shown else f'{self.start_us} µs to {self.end_us} µs'}"
+            )
 
     def __str__(self) -> str:
         """For people, as exact as a cut is."""

@@ -59,7 +59,7 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
         return lambda value: None if value is None else inner(value)
     if get_origin(kind) in (tuple, frozenset):
         collection, item = get_origin(kind), _reader(*of)
-        return lambda values: collection(map(item, values))
+        return lambda values: collection(map(item, _list(values)))
     if is_dataclass(kind):
         hints, made = get_type_hints(kind), cast("Callable[..., Any]", kind)
         readers = [(field.name, _reader(hints[field.name])) for field in fields_of_class(kind)]
@@ -71,6 +71,12 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
         raise TypeError
     return value
 

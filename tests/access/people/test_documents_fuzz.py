@@ -109,6 +109,23 @@ def test_a_document_of_which_something_was_changed_is_read_or_damaged(document: 
     assert len(said) < 200
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("window", {"start_us": 10**30, "end_us": 5}),
+        ("sites", "gate"),
+        ("sites", {"gate": 1}),
+        ("actions", {"view": 1}),
+        ("cameras", {}),
+    ],
+)
+def test_what_is_not_written_so_is_not_read_as_if_it_were(name: str, value: Any) -> None:
+    act = Act("boss", 5)
+    grant = UnitGrant(1, "u", ("gate",), (CameraNumber(1),), frozenset(Action), Interval(0, 5), Interval(0, 5), act)
+    with pytest.raises(Damaged):
+        grant_from({**to_fields(grant), name: value})
+
+
 @settings(max_examples=30)
 @given(st.lists(units, max_size=3, unique_by=lambda unit: unit.id))
 def test_units_that_may_be_written_come_out_of_a_file_as_they_went_in(found: list[Unit]) -> None:
