@@ -204,7 +204,8 @@ def set_(
     Longer keeping, by --days or by another site, holds at once, for the footage that exists too. Shorter keeping is announced: it
     takes effect 24 hours later, for what is recorded from then on, and --keep takes it back until then.
 
-    By the site where a camera stood is decided who may see what it recorded there: say --since where a move is told later than made.
+    By the site where a camera stood is decided who may see what it recorded there: say --since where a move is told later than made,
+    or had been told too early.
     """
     from index.cameras import KEEP
     from index.credentials import address_of, camera_url, readdressed

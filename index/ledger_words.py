@@ -144,6 +144,8 @@ def _field(name: str, value: object) -> str:
 def _value(name: str, value: object) -> str:
     """A number of microseconds is an instant, or a duration where it is small; the ends of a term are days where they were typed so."""
     if name.endswith("_us") and isinstance(value, int):
+        if name == "from_us" and value == 0:
+            return "the beginning"
         if name in _TERM_ENDS and _LEAST_MOMENT_US < value < MAX_US:
             return begin_shown(value) if name == "valid_from_us" else end_shown(value)
         return _moment(value) if value > _LEAST_MOMENT_US else f"{value / US:g} s"

@@ -32,8 +32,8 @@ def made(kind: Kind, body: dict[str, Value], subject: dict[str, Value] | None = 
             "interval": [None, {"start_us": START_US, "end_us": START_US + 60 * US}], "until_us": [None, MIDNIGHT_US],
             "placed": [None, {"at_us": START_US, "by": "x"}]}}, f"new: interval {WHEN} – {format_local(START_US + 60 * US)}; placed by x {WHEN}; until 2027-01-31"),
         (Kind.REGISTRY, {"version": 2, "sha256": "0", "changed": {
-            "window": [None, {"start_us": START_US, "end_us": MIDNIGHT_US}], "valid_from_us": [None, MIDNIGHT_US], "stays": [None, [{"from_us": START_US, "site": "gate"}]], "who": [None, {"a": 1}]}},
-            f"version 2: stays – → {{from {WHEN}, site gate}}; valid_from – → 2027-02-01; who – → {{a 1}}; window – → from {WHEN} to 2027-01-31"),
+            "window": [None, {"start_us": START_US, "end_us": MIDNIGHT_US}], "valid_from_us": [None, MIDNIGHT_US], "stays": [[{"from_us": 0, "site": "yard"}], [{"from_us": START_US, "site": "gate"}]], "who": [None, {"a": 1}]}},
+            f"version 2: stays {{from the beginning, site yard}} → {{from {WHEN}, site gate}}; valid_from – → 2027-02-01; who – → {{a 1}}; window – → from {WHEN} to 2027-01-31"),
         (Kind.POLICY, {"version": 2, "sha256": "0", "changed_fields": ["days"]}, "version 2: days changed"),
         (Kind.DELETION, {"segments": 1200, "bytes": 5_000_000, "reasons": ["expired"]}, "1,200 segments, 5.0 MB are about to be deleted: expired"),
         (Kind.DELETED, {"segments": 2, "bytes": 10, "list": {}}, "2 segments, 10 B, are gone"),
