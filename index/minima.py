@@ -3,9 +3,9 @@
 A raise is a document of the registry and, for each of its cameras, a row here; it covers every segment that began before, or within
 a day after, it was asked for: no lowering takes effect sooner (`index.sites`), so none of those may have less. Where the camera has
 footage of later than that, because the clock was wrong, now or then, it covers that too: in doubt, keep. A lowering stands here as well,
-with the days that were in force before it: the rows that are there have them, and a segment that began before it took effect gets them
-when its row is written later, by a slow close, by recovery or by a rebuild. When a segment in doubt began is not known, so every raise
-and lowering of its camera covers it.
+with the days that were in force before it: what began before it took effect has them, also where its row is written later, by a slow
+close, by recovery or by a rebuild, and where no run had seen yet that the configuration had raised them. When a segment in doubt began
+is not known, so every raise and lowering of its camera covers it.
 From the transaction that writes the rows on, deletion keeps to the new minimum (`raised`). Bringing it into the rows that are there is
 `index.raising`.
 """
@@ -131,7 +131,7 @@ def put_raise(
 ) -> None:  # fmt: skip
     """The document, and the rows that put it in force. Its cameras may be none. `class_days`: a class, and its days from now on.
 
-    `lowered`: `days` were in force until now, so that the rows that are there have them, but for those of a class; fewer are from `at_us` and `notice_us` on.
+    `lowered`: `days` were in force until now; fewer are from `at_us` and `notice_us` on.
     """
     for first in range(0, max(1, len(cameras)), _MAX_CAMERAS):
         some = cameras[first : first + _MAX_CAMERAS]
@@ -146,9 +146,8 @@ def put_raise(
         registry.write(txn, DocumentName(KIND, f"{number:010d}"), fields, at_us, by)
         for camera in some:
             before_us = newest.get(camera, at_us) + notice_us
-            # A camera that came under the class after the file was edited may have rows without the class's former days.
-            next_key = None if lowered and class_days is None else b""
-            _put(txn, Raise(camera, at_us, days, zone, before_us, next_key, lowered))
+            # Of a lowering too: no run may have seen yet what the configuration had raised.
+            _put(txn, Raise(camera, at_us, days, zone, before_us, b"", lowered))
 
 
 def _newest_us(txn: ReadTxn, camera: CameraNumber) -> int:

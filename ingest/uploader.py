@@ -21,9 +21,9 @@ from ingest.lanes import Lanes
 from ingest.turns import Turns
 from vault.clock import Clock
 from vault.errors import Damaged, NotFound, StoreError, StreamvaultError, Unreadable
+from vault.grant import system_grant
 from vault.ids import SegmentKey
 from vault.logs import Log
-from vault.source import FileSource
 from vault.spool import Spool
 from vault.store.interface import Failure, NewObject, ObjectStore
 from vault.timebase import US
@@ -203,9 +203,8 @@ class Uploader:
         error, cause = failure.error, failure.error.__cause__
         if not isinstance(error, Unreadable) and not (isinstance(cause, OSError) and cause.errno == errno.EIO):
             return error
-        path = self._spool.path_of(SegmentKey.parse(failure.key))
         try:
-            with FileSource(path) as source:
+            with self._spool.open_source(SegmentKey.parse(failure.key), system_grant("upload")) as source:
                 source.forget()
                 for offset in range(0, source.size, _PIECE_BYTES):
                     source.read(offset, min(_PIECE_BYTES, source.size - offset))

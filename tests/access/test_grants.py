@@ -31,6 +31,7 @@ SYSTEM = {
     "index/repair_look.py": {"repair"},
     "index/repair_run.py": {"repair"},
     "ingest/adopter.py": {"adopt"},
+    "ingest/uploader.py": {"upload"},
 }
 """Who reads footage whoever looks, and hands it to no person."""
 

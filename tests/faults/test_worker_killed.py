@@ -54,7 +54,7 @@ def test_fifty_kills_cost_no_more_than_promised_and_everything_else_is_kept(
     assert node.stop() == 0
 
     assert node.findings() == []
-    holes: list[float] = []
+    lost: list[tuple[int, int]] = []
     for number in node.numbers:
         compared = node.compare(number, until_us=stopped_us - US)
         assert compared.strange == []
@@ -65,10 +65,11 @@ def test_fifty_kills_cost_no_more_than_promised_and_everything_else_is_kept(
         # Not one picture is missing anywhere but around the kills, and before them no more than what was open.
         for start, stop in found:
             assert any(start <= kill + 100_000 and kill - FRAGMENT_US - 2 * SWEEP_US < stop for kill in kills), (start, stop)
-        assert len(found) >= ROUNDS - 2
-        holes.extend((stop - start) / US for start, stop in found)
+        lost += found
         assert {gap.reason for gap in node.gaps(number)} == {"connecting", "crash", "recorder stopped"}
-    holes.sort()
+    # Kills that follow close on each other cost one hole, and one of a worker that had no camera yet costs none.
+    assert len(lost) >= ROUNDS
+    holes = sorted((stop - start) / US for start, stop in lost)
     with capsys.disabled():
         sys.stdout.write(
             f"\n{len(kills)} kills: lost per kill median {holes[len(holes) // 2]:.2f} s, 95 % {holes[len(holes) * 95 // 100]:.2f} s, "

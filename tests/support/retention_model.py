@@ -194,7 +194,7 @@ class Rules:
         if has < had:
             self.sites[site] = Demand(*old, (site_class, days, now_us + NOTICE_US))
             for camera in self.of_site(site, now_us):
-                self.note(camera, had, now_us, NOTICE_US)
+                self.ask(camera, had, now_us)
             return
         self.sites[site] = Demand(site_class, days)
         if has > had:
@@ -213,7 +213,7 @@ class Rules:
         has = max(self.site_days(site, now_us)[1], days)
         if has < had:
             self.eyes[camera] = Eye(*old, (site, days, now_us + NOTICE_US))
-            self.note(camera, had, now_us, NOTICE_US)
+            self.ask(camera, had, now_us)
             return
         self.eyes[camera] = Eye(site, days)
         if has > had:
