@@ -13,6 +13,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -q
 # Tests wait for real recorders and servers more than they compute. A file stays in one process; with ARGS="-n 0" there is only one.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# One test, for as long as it takes: no look at its stacks after a few minutes, which has ended Python itself.
+LONG := --timeout=7200 -o faulthandler_timeout=0
 COMPILE := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
@@ -85,10 +87,10 @@ powercuts: $(READY) ## as root: twenty power cuts while cameras record, on an ex
 	POWER_CUTS=20 $(PYTEST) tests/faults/test_power_cut.py
 
 crashpoints: $(READY) ## a short life hit at every single call that changes the disk (about ten minutes)
-	CRASH_POINTS=all $(PYTEST) --timeout=3600 -s tests/faults/test_crash_points.py
+	CRASH_POINTS=all $(PYTEST) $(LONG) -s tests/faults/test_crash_points.py
 
 machine: $(READY) ## retention against its model: thousands of random lives of a node (half an hour)
-	HYPOTHESIS_PROFILE=long $(PYTEST) --timeout=7200 -s tests/retention/test_retention_machine.py
+	HYPOTHESIS_PROFILE=long $(PYTEST) $(LONG) -s tests/retention/test_retention_machine.py
 
 bench: $(READY) ## the measured claims, side by side on this machine (benchmarks/README.md)
 	$(BIN)/python -m pytest -q benchmarks/bench_*.py
