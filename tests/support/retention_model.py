@@ -205,8 +205,8 @@ class Rules:
         eye = self.eyes[camera]
         old = eye.at(now_us)
         if (site, days) == old:
-            if eye.later is not None and eye.later[0] != site:
-                # It stays where it is said to stand: the move is off.
+            if eye.later is not None and (eye.later[0] != site or now_us >= eye.later[2]):
+                # It stays where it is said to stand: the move is off, or over, should the clock go back after it.
                 self.eyes[camera] = Eye(*old)
             return
         had = max(self.site_days(old[0], now_us)[1], old[1])
