@@ -61,9 +61,9 @@ class LosingWorld(World):
         for item in self.items():
             row, before = self.row_of(item), rows[item.key]
             if row is None:
-                # Deleted, and the index lost before the ledger was told that it was done.
+                # Deleted, and the index lost at the latest before its row went, maybe before the ledger was told.
                 assert before.state is State.DELETING
-                item.gone = item.untold = True
+                item.gone, item.untold = True, item.key.object_key not in self.completed()
                 continue
             # Dooms do not come back, and what was not deleted yet is decided anew.
             if item.deleting:
@@ -107,13 +107,18 @@ class LosingWorld(World):
             for item in self.model.footage.values()
             if item.gone or ((row := self.row_of(item)) is not None and row.place is Place.STORE)
         }
-        completed: list[str] = []
-        for entry in self.node.ledger.entries():
-            if entry.kind == Kind.DELETED:
-                named = entry.body["list"]
-                assert isinstance(named, dict)
-                completed += read_list(self.node.ledger.folder, str(named["sha256"]))
+        completed = self.completed()
         assert len(completed) == len(set(completed)), "a deletion is completed twice"
         assert gone - set(completed) == {item.key.object_key for item in self.model.footage.values() if item.untold}
         assert set(completed) <= gone
         assert gone <= self.announced
+
+    def completed(self) -> list[str]:
+        """Of which objects the ledger says that they are gone."""
+        found: list[str] = []
+        for entry in self.node.ledger.entries():
+            if entry.kind == Kind.DELETED:
+                named = entry.body["list"]
+                assert isinstance(named, dict)
+                found += read_list(self.node.ledger.folder, str(named["sha256"]))
+        return found
