@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from access.export.job import Step
+from access.export.engine import Exports
+from access.export.job import Job, Step
 from access.export.run import Run
 from access.export.tidying import tidy
 from access.package.container import Form
@@ -204,15 +205,21 @@ def test_a_byte_that_flips_between_a_kill_and_the_next_run_is_found_and_the_file
     }
 
 
+def killed_before_the_custody(exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """An export that has its media, and no more."""
+    job = exports.ask(OPERATOR, wish(tmp_path / "out", SPAN), SAID)
+    with monkeypatch.context() as patched:
+        patched.setattr("access.package.builder.PackageBuilder.close_payload", _killed)
+        with pytest.raises(Killed):
+            exports.run(job.id, OPERATOR)
+    return job
+
+
 def test_what_is_still_as_it_was_written_is_not_taken_twice(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with exporting(data) as (_, exports):
-        job = exports.ask(OPERATOR, wish(tmp_path / "out", SPAN), SAID)
-        with monkeypatch.context() as patched:
-            patched.setattr("access.package.builder.PackageBuilder.close_payload", _killed)
-            with pytest.raises(Killed):
-                exports.run(job.id, OPERATOR)
+        job = killed_before_the_custody(exports, tmp_path, monkeypatch)
         (kept,) = (data / "exports").rglob("*.mp4")
         before = kept.stat().st_ino
         _, made = exports.run(job.id, OPERATOR)
@@ -223,11 +230,7 @@ def test_what_a_disk_changed_in_the_notes_of_a_piece_does_not_come_into_the_cust
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with exporting(data) as (_, exports):
-        job = exports.ask(OPERATOR, wish(tmp_path / "out", SPAN), SAID)
-        with monkeypatch.context() as patched:
-            patched.setattr("access.package.builder.PackageBuilder.close_payload", _killed)
-            with pytest.raises(Killed):
-                exports.run(job.id, OPERATOR)
+        job = killed_before_the_custody(exports, tmp_path, monkeypatch)
         (notes,) = (data / "exports").rglob("pieces.jsonl")
         text = notes.read_bytes()
         key = b"c0000000001/2026-"
