@@ -211,6 +211,7 @@ class Uploader:
         except Unreadable as unreadable:
             return Damaged(f"{failure.key}: the spool's disk does not give its file: {unreadable}")
         except StreamvaultError:
+            # It is gone meanwhile, or its disk is away as a whole: what the store said stands.
             pass
         return error
 
